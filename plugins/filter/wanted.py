@@ -10,7 +10,7 @@ from typing import Any, Callable
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
-from ansible_collections.edge.mtls.plugins.module_utils.nginx import sites, tls
+from ansible_collections.edge.mtls.plugins.module_utils.nginx import access, sites, tls
 from ansible_collections.edge.mtls.plugins.module_utils.pki.keys import KEY_TYPES
 from ansible_collections.edge.mtls.plugins.module_utils.pki.wanted import (
     complete_authorities,
@@ -111,7 +111,7 @@ def wanted_sites(wanted: Any, authorities: Any, clients: Any, host: Any) -> list
 
 def map_bucket_size(wanted: Any) -> Any:
     """Return the map_hash_bucket_size that the completed sites need, or None."""
-    return sites.long_keys(wanted)
+    return access.long_keys(wanted)
 
 
 def _entries(value: Any, spec: dict[str, Any], variable: str) -> list[dict[str, Any]]:

@@ -1,0 +1,185 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the edge.mtls authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_info
+short_description: Tell what a deployment must know of a host before it changes anything
+version_added: 0.1.0
+description:
+  - Looks at the init system, the clock, Python, nginx and who listens on the ports asked for.
+  - Reads only. Needs Linux, and nothing but Python's standard library.
+options:
+  ports:
+    description:
+      - The TCP ports whose listeners to return, each from 1 to 65535.
+    type: list
+    elements: int
+    default: []
+attributes:
+  check_mode:
+    description: Changes nothing, so it does the same in check mode.
+    support: full
+  diff_mode:
+    description: There is nothing to compare.
+    support: none
+author:
+  - The edge.mtls authors (@edge-mtls)
+"""
+
+EXAMPLES = r"""
+- name: Look at the host
+  edge.mtls.host_info:
+    ports: [443]
+  become: true
+  register: host
+
+- name: Leave a port alone that somebody else serves
+  ansible.builtin.assert:
+    that: host.listeners | rejectattr('process', 'eq', 'nginx') | length == 0
+    fail_msg: Port 443 is taken.
+"""
+
+RETURN = r"""
+init:
+  description: V(systemd) when it is process 1 and has booted this host, else V(none).
+  returned: success
+  type: str
+  sample: systemd
+epoch_seconds:
+  description: The host's clock, in seconds since 1970.
+  returned: success
+  type: float
+  sample: 1795436836.2
+ipv6:
+  description: Whether a server can listen on C(::1).
+  returned: success
+  type: bool
+  sample: true
+python:
+  description: The version of the Python that runs modules on this host.
+  returned: success
+  type: str
+  sample: 3.11.2
+system_python:
+  description: The C(python3) of the system, which any user may run, or null.
+  returned: success
+  type: str
+  sample: /usr/bin/python3
+cryptography:
+  description: The version of C(cryptography) that modules on this host find, or null.
+  returned: success
+  type: str
+  sample: 38.0.4
+nginx:
+  description: The nginx on this host, or null.
+  returned: success
+  type: dict
+  contains:
+    path:
+      description: Its program.
+      returned: success
+      type: str
+      sample: /usr/sbin/nginx
+    version:
+      description: Its version, or null when it does not say.
+      returned: success
+      type: str
+      sample: 1.22.1
+    tls_library:
+      description: The TLS library it runs with, or null when it does not say.
+      returned: success
+      type: str
+      sample: OpenSSL 3.0.15
+    modules_path:
+      description: The folder of its dynamic modules, or null when it does not say.
+      returned: success
+      type: str
+      sample: /usr/lib/nginx/modules
+    running:
+      description: Whether an nginx runs on this host. One in a container on it does not count.
+      returned: success
+      type: bool
+      sample: true
+    pid:
+      description: The process id of its master, or null when none runs.
+      returned: success
+      type: int
+      sample: 812
+ports:
+  description: The O(ports) asked for, which tells a free port from one that nobody asked about.
+  returned: success
+  type: list
+  elements: int
+  sample: [443]
+listeners:
+  description:
+    - Who listens on O(ports), with one entry for each address and port.
+    - Where several processes share one, as the master and workers of nginx do, it is the one with
+      the lowest process id.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    address:
+      description: The address, V(0.0.0.0) or V(::) for all.
+      returned: success
+      type: str
+      sample: 127.0.0.1
+    port:
+      description: The port.
+      returned: success
+      type: int
+      sample: 443
+    pid:
+      description: The process id, or null when the process cannot be seen. That takes root, and
+        the same namespace of processes.
+      returned: success
+      type: int
+      sample: 812
+    process:
+      description: The short name of the process, or null.
+      returned: success
+      type: str
+      sample: nginx
+    command_line:
+      description: Its command line, word by word; empty when the process cannot be seen.
+      returned: success
+      type: list
+      elements: str
+      sample: ['nginx: master process /usr/sbin/nginx']
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
+from ansible_collections.edge.mtls.plugins.module_utils.host import describe_host
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "ports": {"type": "list", "elements": "int", "default": []},
+}
+
+# What run() raises.
+Error = MtlsError
+
+
+def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Look at the host; there is nothing to change, in check mode or out of it."""
+    return {"changed": False, **describe_host(params)}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    try:
+        result = run(module.params, module.check_mode)
+    except MtlsError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
