@@ -19,11 +19,9 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-
-from .errors import MtlsError
 
 _LISTEN = "0A"
 
@@ -43,14 +41,8 @@ class ListeningSocket:
     inode: int
 
 
-def describe_host(params: dict[str, Any]) -> dict[str, Any]:
-    """Answer the module's question.
-
-    :raises MtlsError: a port is out of range.
-    """
-    for port in params["ports"]:
-        if not 1 <= port <= 65535:
-            raise MtlsError(f"ports: {port} is not a TCP port; give 1 to 65535.")
+def describe_host() -> dict[str, Any]:
+    """Answer the module's question."""
     return {
         "init": find_init(),
         "epoch_seconds": time.time(),
@@ -59,8 +51,7 @@ def describe_host(params: dict[str, Any]) -> dict[str, Any]:
         "system_python": shutil.which("python3", path=_SYSTEM_PATH),
         "cryptography": find_cryptography(),
         "nginx": find_nginx(),
-        "ports": params["ports"],
-        "listeners": find_listeners(params["ports"]),
+        "listeners": find_listeners(),
     }
 
 
@@ -108,9 +99,10 @@ def parse_nginx_version(text: str) -> dict[str, str | None]:
     }
 
 
-def parse_command_line(content: bytes) -> list[str]:
-    """Split /proc/PID/cmdline; a process that renamed itself may have padded it."""
-    return content.rstrip(b"\0").decode("utf-8", "replace").split("\0")
+def parse_paths(content: bytes) -> list[str]:
+    """Pick the absolute paths from /proc/PID/cmdline; other words may be secrets."""
+    words = content.decode("utf-8", "replace").split("\0")
+    return [word for word in words if word.startswith("/")]
 
 
 # What the host says
@@ -164,18 +156,16 @@ def find_nginx_master() -> int | None:
     return None
 
 
-def find_listeners(ports: Iterable[int]) -> list[dict[str, Any]]:
-    """List who listens on TCP ``ports``, one entry for each address and port.
+def find_listeners() -> list[dict[str, Any]]:
+    """List who listens on a TCP port, one entry for each address and port.
 
     Who it is stays None for a process that cannot be seen: another user's without root, or
     one outside our namespace of processes.
     """
-    wanted = set(ports)
     sockets = [
         entry
         for name in ("tcp", "tcp6")
         for entry in parse_listening((_read(f"/proc/net/{name}") or b"").decode("ascii"))
-        if entry.port in wanted
     ]
     owners = _owners({entry.inode for entry in sockets})
     # Processes can share one address, by forking or SO_REUSEPORT: the first stands for all.
@@ -190,7 +180,7 @@ def find_listeners(ports: Iterable[int]) -> list[dict[str, Any]]:
             "port": port,
             "pid": pid,
             "process": None if pid is None else _process_name(pid),
-            "command_line": [] if pid is None else _command_line(pid),
+            "paths": [] if pid is None else _paths(pid),
         }
         for (address, port), pid in sorted(lowest.items(), key=lambda item: item[0])
     ]
@@ -224,9 +214,8 @@ def _process_name(pid: int) -> str | None:
     return None if content is None else content.decode("utf-8", "replace").rstrip("\n")
 
 
-def _command_line(pid: int) -> list[str]:
-    content = _read(f"/proc/{pid}/cmdline")
-    return parse_command_line(content) if content else []
+def _paths(pid: int) -> list[str]:
+    return parse_paths(_read(f"/proc/{pid}/cmdline") or b"")
 
 
 def _parent(pid: int) -> int | None:

@@ -26,7 +26,7 @@ options:
     type: str
     required: true
   common_name:
-    description: Common name of the subject, 1 to 64 characters.
+    description: Common name of the subject, 1 to 64 bytes in UTF-8.
     type: str
     required: true
   issuer:
@@ -139,6 +139,7 @@ from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
 from ansible_collections.edge.mtls.plugins.module_utils.pki.authorities import (
     WantedAuthority,
     ensure_authority,
+    paths,
 )
 from ansible_collections.edge.mtls.plugins.module_utils.pki.certificates import utc_now
 from ansible_collections.edge.mtls.plugins.module_utils.pki.keys import DEFAULT_KEY_TYPE, KEY_TYPES
@@ -157,7 +158,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "valid_days": {"type": "int", "default": 3650},
     "path_length": {"type": "int"},
 }
-Error = MtlsError
 
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -167,7 +167,12 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """
     if check_mode and not is_available():
         # A bare host: nothing can have been made there yet.
-        return {"changed": True, "name": params["name"], "reasons": ["missing"]}
+        return {
+            "changed": True,
+            "name": params["name"],
+            "reasons": ["missing"],
+            **paths(Store(params["store_path"]), params["name"]),
+        }
     require_cryptography()
     wanted = WantedAuthority(
         **{name: value for name, value in params.items() if name != "store_path"}

@@ -25,7 +25,7 @@ options:
     type: path
     required: true
   common_name:
-    description: Common name of the subject, 1 to 64 characters.
+    description: Common name of the subject, 1 to 64 bytes in UTF-8.
     type: str
     required: true
   subject_alternative_names:
@@ -45,7 +45,7 @@ attributes:
     description: Says whether a key would be made. C(request) is null then.
     support: full
   diff_mode:
-    description: Shows that a key is new, never the key.
+    description: Shows that a key is new or gets another mode, never the key.
     support: full
 seealso:
   - module: edge.mtls.certificates
@@ -78,6 +78,12 @@ request:
   description: The CSR, PEM. Null in check mode while there is no key.
   type: str
   returned: success
+reasons:
+  description: Why the file was changed; empty when it was right.
+  type: list
+  elements: str
+  returned: success
+  sample: [missing]
 key_path:
   description: Where the private key is.
   type: str
@@ -105,7 +111,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "subject_alternative_names": {"type": "list", "elements": "str", "default": []},
     "key_type": {"type": "str", "choices": KEY_TYPES, "default": DEFAULT_KEY_TYPE},
 }
-Error = MtlsError
 
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -117,7 +122,7 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     if result["changed"]:
         result["diff"] = {
             "before": "",
-            "after": f"a new {params['key_type']} key, mode 0600\n",
+            "after": f"a {params['key_type']} key, mode 0600: {', '.join(result['reasons'])}\n",
             "before_header": params["key_path"],
             "after_header": params["key_path"],
         }

@@ -43,7 +43,9 @@ options:
         type: str
         required: true
       common_name:
-        description: Common name of the subject. The same as O(certificates[].name) unless given.
+        description:
+          - Common name of the subject, 1 to 64 bytes in UTF-8.
+          - The same as O(certificates[].name) unless given.
         type: str
       subject_alternative_names:
         description:
@@ -172,6 +174,7 @@ from ansible_collections.edge.mtls.plugins.module_utils.pki.certificates import 
 from ansible_collections.edge.mtls.plugins.module_utils.pki.issuing import (
     WantedCertificate,
     ensure_certificates,
+    plan_without_library,
 )
 from ansible_collections.edge.mtls.plugins.module_utils.pki.keys import DEFAULT_KEY_TYPE, KEY_TYPES
 from ansible_collections.edge.mtls.plugins.module_utils.pki.library import (
@@ -200,7 +203,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
         },
     },
 }
-Error = MtlsError
 
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -210,14 +212,7 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """
     if check_mode and not is_available():
         # A bare host: nothing can have been issued there yet.
-        return {
-            "changed": bool(params["certificates"]),
-            "plan": f"issue {len(params['certificates'])}",
-            "certificates": {
-                f"{entry['profile']}/{entry['name']}": {"action": "issue", "reasons": ["missing"]}
-                for entry in params["certificates"]
-            },
-        }
+        return plan_without_library(Store(params["store_path"]), params["certificates"])
     require_cryptography()
     wanted = [
         WantedCertificate(**{**entry, "common_name": entry["common_name"] or entry["name"]})

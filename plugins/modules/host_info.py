@@ -10,15 +10,9 @@ module: host_info
 short_description: Tell what a deployment must know of a host before it changes anything
 version_added: 0.1.0
 description:
-  - Looks at the init system, the clock, Python, nginx and who listens on the ports asked for.
+  - Looks at the init system, the clock, Python, nginx and who listens on which TCP port.
   - Reads only. Needs Linux, and nothing but Python's standard library.
-options:
-  ports:
-    description:
-      - The TCP ports whose listeners to return, each from 1 to 65535.
-    type: list
-    elements: int
-    default: []
+options: {}
 attributes:
   check_mode:
     description: Changes nothing, so it does the same in check mode.
@@ -33,13 +27,13 @@ author:
 EXAMPLES = r"""
 - name: Look at the host
   edge.mtls.host_info:
-    ports: [443]
   become: true
   register: host
 
 - name: Leave a port alone that somebody else serves
   ansible.builtin.assert:
-    that: host.listeners | rejectattr('process', 'eq', 'nginx') | length == 0
+    that: host.listeners | selectattr('port', 'eq', 443) | rejectattr('process', 'eq', 'nginx')
+      | length == 0
     fail_msg: Port 443 is taken.
 """
 
@@ -109,15 +103,9 @@ nginx:
       returned: success
       type: int
       sample: 812
-ports:
-  description: The O(ports) asked for, which tells a free port from one that nobody asked about.
-  returned: success
-  type: list
-  elements: int
-  sample: [443]
 listeners:
   description:
-    - Who listens on O(ports), with one entry for each address and port.
+    - Who listens on a TCP port, with one entry for each address and port.
     - Where several processes share one, as the master and workers of nginx do, it is the one with
       the lowest process id.
   returned: success
@@ -145,40 +133,30 @@ listeners:
       returned: success
       type: str
       sample: nginx
-    command_line:
-      description: Its command line, word by word; empty when the process cannot be seen.
+    paths:
+      description: The absolute paths on its command line; empty when it cannot be seen.
       returned: success
       type: list
       elements: str
-      sample: ['nginx: master process /usr/sbin/nginx']
+      sample: [/usr/bin/python3, /usr/local/lib/mtls-backend.py]
 """
 
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
 from ansible_collections.edge.mtls.plugins.module_utils.host import describe_host
 
-ARGUMENT_SPEC: dict[str, Any] = {
-    "ports": {"type": "list", "elements": "int", "default": []},
-}
-
-# What run() raises.
-Error = MtlsError
+ARGUMENT_SPEC: dict[str, Any] = {}
 
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Look at the host; there is nothing to change, in check mode or out of it."""
-    return {"changed": False, **describe_host(params)}
+    return {"changed": False, **describe_host()}
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    try:
-        result = run(module.params, module.check_mode)
-    except MtlsError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result)
+    module.exit_json(**run(module.params, module.check_mode))
 
 
 if __name__ == "__main__":

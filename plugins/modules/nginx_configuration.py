@@ -16,7 +16,8 @@ description:
   - When the test or the reload fails, everything is put back as it was and the task fails with
     nginx's own words. nginx goes on with what it had.
   - A run that was killed half-way is undone by the next one before it does anything else.
-  - A file that this collection did not write is never overwritten.
+  - A configuration file that this collection did not write is never overwritten. It tells its own
+    files by their first line.
 author: [The edge.mtls authors (@edge-mtls)]
 options:
   files:
@@ -47,6 +48,13 @@ options:
         description: What it points to, as it is written into the link.
         type: str
         required: true
+  owned_paths:
+    description:
+      - Patterns such as C(/etc/nginx/conf.d/mtls-*.conf). A file or link that matches and is not
+        wanted any more is removed, if this collection wrote it.
+    type: list
+    elements: path
+    default: []
   distribution_default_site:
     description:
       - Link to the distribution's own welcome site, which is taken away.
@@ -90,6 +98,9 @@ EXAMPLES = r"""
     links:
       - path: /etc/nginx/sites-enabled/mtls-app.conf
         target: ../sites-available/mtls-app.conf
+    owned_paths:
+      - /etc/nginx/sites-available/mtls-*.conf
+      - /etc/nginx/sites-enabled/mtls-*.conf
 """
 
 RETURN = r"""
@@ -133,12 +144,12 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "target": {"type": "str", "required": True},
         },
     },
+    "owned_paths": {"type": "list", "elements": "path", "default": []},
     "distribution_default_site": {"type": "path"},
     "watched_paths": {"type": "list", "elements": "path", "default": []},
     "state_path": {"type": "path", "default": "/etc/nginx/mtls"},
     "nginx_path": {"type": "path"},
 }
-Error = MtlsError
 
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:

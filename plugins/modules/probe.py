@@ -232,9 +232,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "timeout_seconds": {"type": "int", "default": 10},
 }
 
-# What run() raises.
-Error = MtlsError
-
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Make the request; it is the same in check mode, and changes nothing here."""

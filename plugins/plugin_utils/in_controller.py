@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
 
 
 class InControllerAction(ActionBase):
@@ -36,8 +37,9 @@ class InControllerAction(ActionBase):
         _validation, params = self.validate_argument_spec(argument_spec=self.module.ARGUMENT_SPEC)
         try:
             result.update(self.module.run(params, self._task.check_mode))
-        except self.module.Error as error:
-            raise AnsibleActionFail(str(error)) from error
+        except MtlsError as error:
+            # Ansible would add the cause, which the text already holds.
+            raise AnsibleActionFail(str(error)) from None
         return result
 
     def _is_here(self) -> bool:

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ MARKER = "# Managed by edge.mtls"
 def switch(
     files: list[dict[str, str]],
     links: list[dict[str, str]],
+    owned_paths: list[str],
     distribution_default_site: str | None,
     watched_paths: list[str],
     state_path: str,
@@ -45,36 +48,54 @@ def switch(
     """
     wanted: dict[str, State] = {each["path"]: Content(each["content"]) for each in files}
     wanted.update({each["path"]: Link(each["target"]) for each in links})
-    for path in [*wanted, *watched_paths, state_path]:
+    for path in [*wanted, *owned_paths, *watched_paths, state_path]:
         if not os.path.isabs(path):
             raise MtlsError(f"{path!r} must be an absolute path")
-    if distribution_default_site and _is_untouched(distribution_default_site):
-        wanted[distribution_default_site] = None
-    journal = Journal(state_path)
     try:
         if check_mode:
-            return _result(_checked(wanted), "", False)
+            return _result(_checked(wanted, owned_paths, distribution_default_site), "", False)
         if nginx_path is None:
             raise MtlsError("nginx_path is needed outside check mode: where is nginx?")
-        nginx = Nginx(nginx_path)
-        restored = journal.restore()
-        remove_temporaries(list(wanted))
-        due = _checked(wanted)
-        read_by_nginx = [path for path, state in wanted.items() if state] + watched_paths
-        applied = _apply(nginx, journal, due, state_path, read_by_nginx, restored)
+        journal = Journal(state_path)
+        # Only one run at a time: a second one would take the journal of the first for that of a
+        # run that was killed.
+        with journal.held():
+            restored = journal.restore()
+            remove_temporaries(list(wanted))
+            due = _checked(wanted, owned_paths, distribution_default_site)
+            applied = _apply(
+                Nginx(nginx_path),
+                journal,
+                due,
+                Path(state_path) / ".loaded.json",
+                [*wanted, *watched_paths],
+                _server_names(files),
+                restored,
+            )
     except OSError as error:
-        if not check_mode:
-            journal.restore()
-        raise MtlsError(
-            f"{error.filename or state_path} can't be written: {error.strerror}; "
-            "nothing was changed"
-        ) from error
+        path = error.filename or state_path
+        raise MtlsError(f"{path} can't be written: {error.strerror}") from error
     return _result(due, applied, restored)
 
 
-def _checked(wanted: dict[str, State]) -> list[Change]:
-    due = changes(wanted)
+def _checked(
+    wanted: dict[str, State], owned_paths: list[str], distribution_default_site: str | None
+) -> list[Change]:
+    """Compare what is wanted with what is there, and refuse to touch what isn't ours."""
+    unwanted: dict[str, State] = {
+        path: None
+        for pattern in owned_paths
+        for path in sorted(glob.glob(pattern))
+        if path not in wanted and _is_marked(path)
+    }
+    if distribution_default_site and _is_untouched(distribution_default_site):
+        unwanted[distribution_default_site] = None
+    due = changes({**wanted, **unwanted})
     for change in due:
+        if isinstance(change.after, Content) and isinstance(change.before, Link):
+            raise MtlsError(f"{change.path} is a link where a file belongs; move it away")
+        if isinstance(change.after, Link) and isinstance(change.before, Content):
+            raise MtlsError(f"{change.path} is a file where a link belongs; move it away")
         if (
             isinstance(change.before, Content)
             and isinstance(change.after, Content)
@@ -85,8 +106,6 @@ def _checked(wanted: dict[str, State]) -> list[Change]:
                 f"{change.path} was not written by this collection; move it away or name the site "
                 "differently"
             )
-        if isinstance(change.before, Content) and isinstance(change.after, Link):
-            raise MtlsError(f"{change.path} is a file where a link belongs; move it away")
     return due
 
 
@@ -94,39 +113,57 @@ def _apply(
     nginx: Nginx,
     journal: Journal,
     due: list[Change],
-    state_path: str,
+    loaded: Path,
     read_by_nginx: list[str],
+    server_names: set[str],
     restored: bool,
 ) -> str:
-    loaded = Path(state_path) / ".loaded.json"
     if due:
-        check_space(state_path, due)
+        check_space(str(loaded.parent), due)
         journal.begin(due)
-        for change in due:
-            put(change.path, change.after)
-    seen = _fingerprints(read_by_nginx)
-    running = nginx.is_running()
-    if not due and not restored and running and _last_loaded(loaded) == seen:
-        return ""
-    words = nginx.test()
-    if words is not None:
-        journal.restore()
-        raise MtlsError(
-            f"nginx refuses the configuration, so everything was put back: {words}"
-            if due
-            else f"nginx refuses its configuration: {words}"
-        )
+    # After a killed run nobody knows what nginx has loaded.
+    memory_is_unsure = restored
     try:
+        _write_all(due)
+        seen = _fingerprints(read_by_nginx)
+        running = nginx.is_running()
+        if not due and not restored and running and _last_loaded(loaded) == seen:
+            return ""
+        words = nginx.test(server_names)
+        if words is not None:
+            raise MtlsError(f"nginx refuses the configuration: {words}")
+        memory_is_unsure = True
         applied = nginx.apply()
-    except MtlsError as error:
-        if journal.restore():
-            if running:
-                nginx.apply()
-            raise MtlsError(f"{error}; everything was put back") from error
+    except BaseException as error:
+        if due:
+            put_back = _put_back(nginx, journal, reload=memory_is_unsure)
+            if isinstance(error, MtlsError):
+                raise MtlsError(f"{error}; {put_back}") from error
         raise
-    put(str(loaded), Content(json.dumps(seen, indent=1) + "\n"))
     journal.end()
+    put(str(loaded), Content(json.dumps(seen, indent=1) + "\n"))
     return applied
+
+
+def _write_all(due: list[Change]) -> None:
+    for change in due:
+        try:
+            put(change.path, change.after)
+        except OSError as error:
+            raise MtlsError(f"{change.path} can't be written: {error.strerror}") from error
+
+
+def _put_back(nginx: Nginx, journal: Journal, reload: bool) -> str:
+    """Put everything back as the journal has it; say how that went."""
+    try:
+        journal.restore()
+        if reload and nginx.is_running():
+            nginx.apply()
+    except OSError as error:
+        return f"putting everything back failed too ({error.strerror}); the next run will do it"
+    except MtlsError as error:
+        return f"everything was put back, but: {error}"
+    return "everything was put back"
 
 
 def _result(due: list[Change], applied: str, restored: bool) -> dict[str, Any]:
@@ -155,6 +192,24 @@ def _last_loaded(path: Path) -> Any:
         return json.loads(path.read_text())
     except (OSError, ValueError):
         return None
+
+
+def _server_names(files: list[dict[str, str]]) -> set[str]:
+    """List the names that the files give their servers, but for the placeholder."""
+    found: set[str] = set()
+    for each in files:
+        for names in re.findall(r"^\s*server_name\s([^;]*);", each["content"], re.MULTILINE):
+            found.update(names.split())
+    return found - {"_"}
+
+
+def _is_marked(path: str) -> bool:
+    """Tell whether this collection wrote a file, or what a link points to."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(MARKER)) == MARKER.encode()
+    except OSError:
+        return False
 
 
 def _is_untouched(link: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -23,10 +24,19 @@ class Nginx:
     def __init__(self, path: str) -> None:
         self._path = path
 
-    def test(self) -> str | None:
-        """Test the configuration on disk; return nginx's own words, or None when it is good."""
+    def test(self, server_names: set[str]) -> str | None:
+        """Test the configuration on disk; return nginx's own words, or None when it is good.
+
+        :param server_names: names that only one server may have. nginx takes the first server it
+            reads and only warns, but the first may be one that asks nobody for a certificate.
+        """
         done = self._run([self._path, "-t", "-q"])
-        return None if done.returncode == 0 else _words(done.stderr)
+        if done.returncode:
+            return _words(done.stderr)
+        conflict = re.compile(r'conflicting server name "([^"]*)"')
+        lines = done.stderr.splitlines()
+        lost = [line for line in lines if set(conflict.findall(line)) & server_names]
+        return _words("\n".join(lost)) or None
 
     def is_running(self) -> bool:
         """Tell whether there is a master process."""
@@ -41,19 +51,24 @@ class Nginx:
         if master is None:
             self._start()
             return "started"
-        self._reload(master)
+        try:
+            self._reload(master)
+        except OSError as error:
+            raise MtlsError(f"nginx (process {master}) went away: {error.strerror}") from error
         return "reloaded"
 
     def _start(self) -> None:
         if find_init() == "systemd":
+            since = f"@{int(time.time())}"
             done = self._run(["systemctl", "start", "nginx"])
             if done.returncode:
                 journal = self._run(
-                    ["journalctl", "-u", "nginx", "-n", "20", "-o", "cat", "--no-pager"]
+                    ["journalctl", "-u", "nginx", "--since", since, "-o", "cat", "--no-pager"]
                 )
-                raise MtlsError(
-                    f"nginx did not start: {_words(journal.stdout) or _words(done.stderr)}"
+                emergencies = "\n".join(
+                    line for line in journal.stdout.splitlines() if "[emerg]" in line
                 )
+                raise MtlsError(f"nginx did not start: {_words(emergencies or done.stderr)}")
         else:
             done = self._run([self._path])
             if done.returncode:
@@ -66,33 +81,30 @@ class Nginx:
 
     def _reload(self, master: int) -> None:
         before = _workers(master)
-        log, position = self._error_log()
-        if find_init() == "systemd":
-            done = self._run(["systemctl", "reload-or-restart", "nginx"])
+        logs = _log_files(master)
+        if self._is_a_unit():
+            done = self._run(["systemctl", "reload", "nginx"])
+            if done.returncode:
+                raise MtlsError(f"nginx did not reload: {_words(done.stderr)}")
         else:
-            done = self._run([self._path, "-s", "reload"])
-        if done.returncode:
-            raise MtlsError(f"nginx did not reload: {_words(done.stderr)}")
+            os.kill(master, signal.SIGHUP)
         # A reload is a signal: only new workers show that nginx took the new configuration.
         deadline = time.monotonic() + RELOAD_TIMEOUT_SECONDS
-        while not (_workers(find_nginx_master() or master) - before):
-            said = _emergencies(log, position)
-            if said or time.monotonic() > deadline:
+        while not (_workers(master) - before):
+            said = _emergencies(logs, master)
+            # It tries to bind five times in 2 s before it gives up, and says so last.
+            if (said and "bind() to" not in said[-1]) or time.monotonic() > deadline:
                 raise MtlsError(
                     "nginx went on with its old configuration: "
-                    + (said or f"no new worker within {RELOAD_TIMEOUT_SECONDS:g} s")
+                    + _words("\n".join(said) or f"no new worker in {RELOAD_TIMEOUT_SECONDS:g} s")
                 )
             time.sleep(0.02)
 
-    def _error_log(self) -> tuple[str | None, int]:
-        """Return where nginx writes errors, and how long that file is now."""
-        found = re.search(r"--error-log-path=(\S+)", self._run([self._path, "-V"]).stderr)
-        if not found:
-            return None, 0
-        try:
-            return found.group(1), os.path.getsize(found.group(1))
-        except OSError:
-            return found.group(1), 0
+    def _is_a_unit(self) -> bool:
+        """Tell whether systemd runs it; somebody may have started it by hand."""
+        if find_init() != "systemd":
+            return False
+        return self._run(["systemctl", "--quiet", "is-active", "nginx"]).returncode == 0
 
     def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         try:
@@ -117,19 +129,38 @@ def _workers(master: int) -> set[int]:
     return {int(pid) for pid in children.split()}
 
 
-def _emergencies(log: str | None, position: int) -> str:
-    if log is None:
-        return ""
-    try:
-        with open(log, "rb") as file:
-            file.seek(position)
-            lines = file.read().decode("utf-8", "replace").splitlines()
-    except OSError:
-        return ""
-    return _words("\n".join(line for line in lines if "[emerg]" in line))
+def _log_files(master: int) -> dict[str, int]:
+    """List the files that nginx has open for its logs, and how long each is now."""
+    found = {}
+    for descriptor in Path(f"/proc/{master}/fd").iterdir():
+        try:
+            path = os.readlink(descriptor)
+            if os.path.isfile(path):
+                found[path] = os.path.getsize(path)
+        except OSError:
+            continue
+    return found
+
+
+def _emergencies(logs: dict[str, int], master: int) -> list[str]:
+    """Return what the master process has called an emergency since then."""
+    # Anchored, because a caller may write what they like into the access log.
+    line = re.compile(rf"\d{{4}}/\d\d/\d\d [\d:]{{8}} \[emerg\] {master}#.*")
+    said = []
+    for path, position in logs.items():
+        try:
+            with open(path, "rb") as file:
+                file.seek(position)
+                said += file.read().decode("utf-8", "replace").splitlines()
+        except OSError:
+            continue
+    return [text for text in said if line.match(text)]
 
 
 def _words(text: str) -> str:
-    """Keep what nginx says and drop when it says it."""
-    lines = [re.sub(r"^(nginx: |\d{4}/\S+ \S+ )", "", line) for line in text.splitlines()]
-    return "; ".join(line.strip() for line in lines if line.strip())
+    """Keep what nginx says, once, and drop when and by which process it says it."""
+    lines = [
+        re.sub(r"^(nginx: )?(\d{4}/\S+ \S+ )?(\[\w+\] )?(\d+#\d+: )?", r"\3", line).strip()
+        for line in text.splitlines()
+    ]
+    return "; ".join(dict.fromkeys(line for line in lines if line))

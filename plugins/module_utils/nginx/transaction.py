@@ -10,9 +10,12 @@ is killed leaves the journal behind; the next one restores from it before it doe
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Union
@@ -89,9 +92,19 @@ class Journal:
     def __init__(self, folder: str) -> None:
         self._path = Path(folder) / ".transaction.json"
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other runs waiting; a run that is killed lets go."""
+        self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        descriptor = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
     def begin(self, due: list[Change]) -> None:
         """Save what is there now, durably, before the first change."""
-        self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         saved = json.dumps({change.path: _dump(change.before) for change in due})
         _write(str(self._path), Content(saved, 0o600))
 
@@ -140,9 +153,19 @@ def _write(path: str, state: Content | Link) -> None:
                 file.flush()
                 os.fsync(descriptor)
         candidate.rename(place)
+        _sync_folder(place.parent)
     except BaseException:
         candidate.unlink(missing_ok=True)
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    # A rename lasts through a loss of power only when its folder is on the disk too.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove_temporaries(paths: list[str]) -> None:

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from ..errors import MtlsError
@@ -29,6 +30,10 @@ from .certificates import (
 from .index import Entry
 from .names import check_entry_name, rfc2253, subject
 from .store import CERTIFICATE, FULLCHAIN, KEY, Issue, Store
+
+
+# When this was written. A clock that was never set says 1970, or when its firmware was built.
+EARLIEST = datetime(2026, 11, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -89,16 +94,20 @@ def find_authority(store: Store, name: str) -> Authority | None:
 
     :raises MtlsError: a file of it is damaged, or was not issued from this store.
     """
+    folder = store.folder("authority", name)
+    where = str(folder / FULLCHAIN)
     text = store.read("authority", name, FULLCHAIN)
     if text is None:
+        if os.path.lexists(folder):
+            # A new one in its place would not be the one that clients and sites trust.
+            raise MtlsError(f"{where} is missing, though the authority was made: bring it back")
         return None
-    where = str(store.folder("authority", name) / FULLCHAIN)
     blocks = [
         block + b"-----END CERTIFICATE-----\n"
         for block in text.split(b"-----END CERTIFICATE-----\n")
         if block.strip()
     ]
-    certificates = [certificate_from_pem(block, where) for block in blocks]
+    certificates = [certificate_from_pem(block, where) for block in blocks or [text]]
     authority = Authority(name, certificates[0], tuple(certificates[1:]))
     with store.index() as index:
         if not index.knows(certificate_fingerprint(authority.certificate)):
@@ -127,10 +136,15 @@ def signer_for(store: Store, authority: Authority) -> Signer:
 
 
 def check_clock(store: Store, now: datetime) -> None:
-    """Refuse to work with a clock that runs behind what the store has already seen.
+    """Refuse to work with a clock that runs behind what this code or the store has already seen.
 
-    :raises MtlsError: the newest certificate of the store was issued in the future.
+    :raises MtlsError: it is earlier than this code, or than the newest certificate of the store.
     """
+    if now < EARLIEST:
+        raise MtlsError(
+            f"the clock of this machine says {now:%Y-%m-%d}, which is before this collection was "
+            "written: set the clock, then try again"
+        )
     if not store.exists:
         return
     with store.index() as index:
@@ -161,7 +175,7 @@ def ensure_authority(
             "changed": True,
             "name": wanted.name,
             "reasons": ["missing"],
-            **_paths(store, wanted),
+            **paths(store, wanted.name),
         }
     changed = False
     if found is None:
@@ -188,12 +202,13 @@ def ensure_authority(
         "fingerprint_sha256": certificate_fingerprint(certificate),
         "certificate": to_pem(certificate).decode(),
         "bundle": found.bundle.decode(),
-        **_paths(store, wanted),
+        **paths(store, wanted.name),
     }
 
 
-def _paths(store: Store, wanted: WantedAuthority) -> dict[str, str]:
-    folder = store.folder("authority", wanted.name)
+def paths(store: Store, name: str) -> dict[str, str]:
+    """Say where an authority's files are, or will be."""
+    folder = store.folder("authority", name)
     return {
         "certificate_path": str(folder / CERTIFICATE),
         "fullchain_path": str(folder / FULLCHAIN),
@@ -269,7 +284,9 @@ def _check_unchanged(
     if key_type_in(certificate) != wanted.key_type:
         differences.append(("key_type", key_type_in(certificate), wanted.key_type))
     if path_length_of(certificate) != wanted.path_length:
-        differences.append(("path_length", path_length_of(certificate), wanted.path_length))
+        limits = (path_length_of(certificate), wanted.path_length)
+        is_now, asked = ("without limit" if limit is None else limit for limit in limits)
+        differences.append(("path_length", is_now, asked))
     parent = find_authority(store, wanted.issuer) if wanted.issuer else None
     if wanted.issuer and parent is None:
         raise MtlsError(f"{wanted.where}: its issuer {wanted.issuer!r} is not in the store")

@@ -182,6 +182,8 @@ def signature_hash(public_key: Any) -> Any:
 def is_signed_by(certificate: Any, issuer: Any) -> bool:
     """Check a certificate's signature with its issuer's public key."""
     key = issuer.public_key()
+    if (certificate.signature_hash_algorithm is None) != isinstance(key, ed25519.Ed25519PublicKey):
+        return False  # only Ed25519 signs without a hash, so another kind of key made this
     arguments: list[Any] = [certificate.signature, certificate.tbs_certificate_bytes]
     if isinstance(key, rsa.RSAPublicKey):
         arguments += [padding.PKCS1v15(), certificate.signature_hash_algorithm]

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,28 +33,33 @@ def ensure_request(
     :raises MtlsError: the path can't be used, or the key there is of another type.
     """
     path = Path(key_path)
+    where = f"key_path {key_path}"
     if not path.is_absolute():
-        raise MtlsError(f"key_path {key_path!r} must be an absolute path")
+        raise MtlsError(f"{where} must be an absolute path")
+    mode = _mode(path, where)
+    reasons = []
+    if mode is None:
+        reasons.append("missing")
+    elif mode & 0o077:
+        reasons.append(f"mode {mode:04o}")
     result: dict[str, Any] = {
-        "changed": not path.exists(),
+        "changed": bool(reasons),
+        "reasons": reasons,
         "key_path": key_path,
         "key_type": key_type,
         "request": None,
         "public_key_sha256": None,
     }
-    if result["changed"] and check_mode:
+    if mode is None and check_mode:
         return result
     require_cryptography()
-    where = f"key_path {key_path}"
     name = subject(common_name, where)
     alternative_names = [general_name(text, where) for text in subject_alternative_names]
     try:
-        if result["changed"]:
+        if mode is None:
             _write_new(path, keys.key_to_pem(keys.generate(key_type)))
-        elif path.stat().st_mode & 0o077:
-            result["changed"] = True
-            if not check_mode:
-                path.chmod(0o600)
+        elif reasons and not check_mode:
+            path.chmod(0o600)
         key = keys.key_from_pem(path.read_bytes(), where)
     except OSError as error:
         raise MtlsError(f"{where} can't be used: {error.strerror}") from error
@@ -67,6 +74,18 @@ def ensure_request(
     return result
 
 
+def _mode(path: Path, where: str) -> int | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise MtlsError(f"{where} can't be used: {error.strerror}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise MtlsError(f"{where} is not a file")
+    return stat.S_IMODE(found.st_mode)
+
+
 def _write_new(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     candidate = path.with_name(f".{path.name}.{os.getpid()}")
@@ -77,6 +96,7 @@ def _write_new(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(descriptor)
         # link(2) fails where rename(2) would overwrite a key that another run has just made.
-        os.link(candidate, path)
+        with suppress(FileExistsError):
+            os.link(candidate, path)
     finally:
         candidate.unlink()

@@ -22,8 +22,9 @@ from .library import serialization
 from .names import rfc2253
 
 SCHEMA_VERSION = 1
+# It changes nothing where another run has made the index in the same instant.
 SCHEMA = """
-CREATE TABLE certificate (
+CREATE TABLE IF NOT EXISTS certificate (
     -- SHA-256 of the issuer's public key: a serial number is unique per issuer only
     issuer_key         TEXT NOT NULL,
     serial_number      TEXT NOT NULL,
@@ -39,7 +40,7 @@ CREATE TABLE certificate (
     der                BLOB NOT NULL,
     PRIMARY KEY (issuer_key, serial_number)
 );
-CREATE INDEX certificate_name ON certificate (kind, name);
+CREATE INDEX IF NOT EXISTS certificate_name ON certificate (kind, name);
 """
 
 
@@ -61,13 +62,16 @@ class Index:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._connection = sqlite3.connect(path, isolation_level=None, timeout=60)
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None, timeout=60)
+        except sqlite3.Error as error:
+            raise MtlsError(f"the index {path} can't be used: {error}") from error
         try:
             self._connection.execute("PRAGMA synchronous = FULL")
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
                 self._connection.executescript(
-                    f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                    f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
                 )
             elif version > SCHEMA_VERSION:
                 raise MtlsError(
@@ -113,21 +117,24 @@ class Index:
                 )
                 self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                # SQLite has rolled back by itself when, say, the disk is full.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
             raise MtlsError(f"the index {self.path} can't be written: {error}") from error
 
     def latest_issue(self) -> int:
         """Return when the newest certificate was issued, in seconds since 1970, or 0."""
-        found = self._connection.execute("SELECT max(issued_at) FROM certificate").fetchone()[0]
-        return int(found or 0)
+        return int(self._row("SELECT max(issued_at) FROM certificate")[0] or 0)
 
     def knows(self, fingerprint_sha256: str) -> bool:
         """Tell whether a certificate was issued from this store."""
-        return (
-            self._connection.execute(
-                "SELECT 1 FROM certificate WHERE fingerprint_sha256 = ?", (fingerprint_sha256,)
-            ).fetchone()
-            is not None
-        )
+        query = "SELECT count(*) FROM certificate WHERE fingerprint_sha256 = ?"
+        return bool(self._row(query, fingerprint_sha256)[0])
+
+    def _row(self, query: str, *parameters: str) -> Any:
+        try:
+            return self._connection.execute(query, parameters).fetchone()
+        except sqlite3.Error as error:
+            raise MtlsError(f"the index {self.path} can't be read: {error}") from error

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -79,7 +80,7 @@ class WantedCertificate:
                 f"{self.where}: a server certificate needs subject_alternative_names, "
                 "because clients look for the host there and nowhere else"
             )
-        if self.request and (self.issuer == SELF or self.pkcs12):
+        if self.request is not None and (self.issuer == SELF or self.pkcs12):
             raise MtlsError(
                 f"{self.where}: with a request the key is elsewhere, so it can be neither "
                 "self-signed nor packed as PKCS #12"
@@ -103,6 +104,8 @@ class Item:
     wanted: WantedCertificate
     authority: Authority | None
     found: Any = None
+    # The index has it. What it lacks was put there by something else, and can't be revoked.
+    is_known: bool = False
     reasons: list[str] = field(default_factory=list)
     request: Any = None
     # ok, issue (there is none), renew (it is time) or reissue (it differs)
@@ -137,6 +140,26 @@ def ensure_certificates(
     }
 
 
+def plan_without_library(store: Store, entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """Say what ``ensure_certificates`` would do on a host that has no cryptography yet.
+
+    :param entries: the options of each wanted certificate.
+    """
+    return {
+        "changed": bool(entries),
+        "certificates": {
+            f"{entry['profile']}/{entry['name']}": {
+                "name": entry["name"],
+                "action": "issue",
+                "reasons": ["missing"],
+                **_paths(store, entry),
+            }
+            for entry in entries
+        },
+        "plan": f"issue {len(entries)}" if entries else "",
+    }
+
+
 def _check_unique(wanted: list[WantedCertificate]) -> None:
     seen: set[tuple[str, str]] = set()
     for entry in wanted:
@@ -153,20 +176,22 @@ def _plan(
         for name in {entry.issuer for entry in wanted} - {SELF}
     }
     items = []
-    for entry in wanted:
-        item = Item(entry, authorities.get(entry.issuer))
-        if entry.request:
-            item.request = read_request(entry.request, entry.where)
-        if entry.issuer != SELF and item.authority is None and not check_mode:
-            raise MtlsError(
-                f"{entry.where}: its issuer {entry.issuer!r} is not an authority of the store"
-            )
-        text = store.read(entry.profile, entry.name, CERTIFICATE)
-        if text is not None:
-            path = store.folder(entry.profile, entry.name) / CERTIFICATE
-            item.found = certificate_from_pem(text, str(path))
-        _judge(store, item, now)
-        items.append(item)
+    with store.index() if store.exists else nullcontext() as index:
+        for entry in wanted:
+            item = Item(entry, authorities.get(entry.issuer))
+            if entry.request is not None:
+                item.request = read_request(entry.request, entry.where)
+            if entry.issuer != SELF and item.authority is None and not check_mode:
+                raise MtlsError(
+                    f"{entry.where}: its issuer {entry.issuer!r} is not an authority of the store"
+                )
+            text = store.read(entry.profile, entry.name, CERTIFICATE) if index else None
+            if index and text is not None:
+                path = store.folder(entry.profile, entry.name) / CERTIFICATE
+                item.found = certificate_from_pem(text, str(path))
+                item.is_known = index.knows(certificate_fingerprint(item.found))
+            _judge(store, item, now)
+            items.append(item)
     return items
 
 
@@ -185,7 +210,8 @@ def _judge(store: Store, item: Item, now: datetime) -> None:
 
 def _differences(store: Store, item: Item) -> list[str]:
     wanted, found = item.wanted, item.found
-    reasons = []
+    folder = store.folder(wanted.profile, wanted.name)
+    reasons = [] if item.is_known else ["not in the index of the store"]
     issuer = item.authority.certificate if item.authority else found
     if not is_signed_by(found, issuer) or found.issuer != issuer.subject:
         reasons.append("issuer changed")
@@ -205,12 +231,10 @@ def _differences(store: Store, item: Item) -> list[str]:
     else:
         if key_type_in(found) != wanted.key_type:
             reasons.append(f"key type {wanted.key_type}")
-        if not (store.folder(wanted.profile, wanted.name) / KEY).exists():
+        if not (folder / KEY).exists():
             reasons.append("key missing")
-    if (
-        wanted.pkcs12
-        and not (store.folder(wanted.profile, wanted.name) / f"{wanted.name}.p12").exists()
-    ):
+    pack = f"{wanted.name}.p12"
+    if wanted.pkcs12 and not all((folder / name).exists() for name in (pack, f"{pack}.passphrase")):
         reasons.append("PKCS #12 missing")
     return reasons
 
@@ -275,18 +299,12 @@ def _files(item: Item, key: Any, certificate: Any, signer: Signer) -> Issue:
 
 def _describe(store: Store, item: Item, now: datetime) -> dict[str, Any]:
     wanted, certificate = item.wanted, item.found
-    folder = store.folder(wanted.profile, wanted.name)
     described: dict[str, Any] = {
         "name": wanted.name,
         "action": item.action,
         "reasons": item.reasons,
-        "certificate_path": str(folder / CERTIFICATE),
-        "fullchain_path": str(folder / FULLCHAIN),
+        **_paths(store, asdict(wanted)),
     }
-    if not wanted.request:
-        described["key_path"] = str(folder / KEY)
-    if wanted.pkcs12:
-        described["pkcs12_path"] = str(folder / f"{wanted.name}.p12")
     if certificate is not None:
         chain = item.authority.intermediates if item.authority else []
         described.update(
@@ -301,3 +319,16 @@ def _describe(store: Store, item: Item, now: datetime) -> dict[str, Any]:
             fullchain=b"".join(to_pem(each) for each in [certificate, *chain]).decode(),
         )
     return described
+
+
+def _paths(store: Store, wanted: dict[str, Any]) -> dict[str, str]:
+    folder = store.folder(wanted["profile"], wanted["name"])
+    paths = {
+        "certificate_path": str(folder / CERTIFICATE),
+        "fullchain_path": str(folder / FULLCHAIN),
+    }
+    if wanted["request"] is None:
+        paths["key_path"] = str(folder / KEY)
+    if wanted["pkcs12"]:
+        paths["pkcs12_path"] = str(folder / f"{wanted['name']}.p12")
+    return paths

@@ -15,14 +15,15 @@ from ..errors import MtlsError
 try:
     from cryptography import __version__ as VERSION
     from cryptography import x509
-    from cryptography.exceptions import InvalidSignature
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
     from cryptography.hazmat.primitives.serialization import pkcs12
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 except ImportError:
     VERSION = ""
-    x509 = InvalidSignature = hashes = serialization = None  # type: ignore
+    x509 = InvalidSignature = UnsupportedAlgorithm = hashes = None  # type: ignore
+    serialization = None  # type: ignore
     ec = ed25519 = padding = rsa = pkcs12 = ExtendedKeyUsageOID = NameOID = None  # type: ignore
 
 OLDEST = (36, 0)
@@ -32,6 +33,7 @@ __all__ = [
     "ExtendedKeyUsageOID",
     "InvalidSignature",
     "NameOID",
+    "UnsupportedAlgorithm",
     "ec",
     "ed25519",
     "hashes",

@@ -17,10 +17,10 @@ from .library import NameOID, x509
 ENTRY_NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,127}\Z")
 DNS_NAME = re.compile(
     r"(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\Z",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
-# RFC 5280, appendix A: ub-common-name.
-LONGEST_COMMON_NAME = 64
+# RFC 5280, appendix A: ub-common-name. Counted in bytes, as cryptography does.
+LONGEST_COMMON_NAME_BYTES = 64
 
 
 def check_entry_name(name: str, where: str) -> str:
@@ -39,16 +39,17 @@ def check_entry_name(name: str, where: str) -> str:
 def subject(common_name: str, where: str) -> Any:
     """Build the subject of a certificate from its common name.
 
-    :raises MtlsError: the name is empty, longer than 64 characters or holds control characters.
+    :raises MtlsError: the name is empty, longer than 64 bytes or holds control characters.
     """
-    if not 1 <= len(common_name) <= LONGEST_COMMON_NAME:
-        raise MtlsError(
-            f"{where}: common_name {common_name!r} must have 1 to {LONGEST_COMMON_NAME} "
-            f"characters (RFC 5280), not {len(common_name)}"
-        )
     if not common_name.isprintable() or common_name != common_name.strip():
         raise MtlsError(
             f"{where}: common_name {common_name!r} must be printable, with no space at either end"
+        )
+    size = len(common_name.encode())
+    if not 1 <= size <= LONGEST_COMMON_NAME_BYTES:
+        raise MtlsError(
+            f"{where}: common_name {common_name!r} must take 1 to {LONGEST_COMMON_NAME_BYTES} "
+            f"bytes in UTF-8 (RFC 5280), not {size}"
         )
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
@@ -61,7 +62,8 @@ def general_name(text: str, where: str) -> Any:
     kind, _found, value = text.partition(":")
     if kind == "DNS" and DNS_NAME.match(value) and len(value) <= 253:
         return x509.DNSName(value)
-    if kind == "IP":
+    # A zone such as %eth0 means something on one host only, and a certificate can't hold it.
+    if kind == "IP" and "%" not in value:
         try:
             return x509.IPAddress(ipaddress.ip_address(value))
         except ValueError:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,19 +78,22 @@ class Store:
         :raises MtlsError: it can't, or the folder holds something else.
         """
         probe = self.path
-        while not probe.exists() and not probe.is_symlink():
+        # These two say no, where Path's raise, when a folder above can't be searched.
+        while not os.path.lexists(probe):
             probe = probe.parent
-        if not probe.is_dir():
+        if not os.path.isdir(probe):
             raise MtlsError(f"store_path {self.path}: {probe} is not a folder")
-        if not os.access(probe, os.W_OK | os.X_OK) or _is_read_only(probe):
+        if not os.access(probe, os.R_OK | os.W_OK | os.X_OK) or _is_read_only(probe):
             raise MtlsError(
                 f"store_path {self.path}: user {_user()} can't write to {probe}; name another "
                 "folder, or mend its owner and permissions"
             )
-        if probe != self.path or self._index_path.exists():
+        if probe != self.path:
             return
-        others = sorted(set(os.listdir(self.path)) - {".gitignore", ".lock"})
-        if others:
+        # One look at the folder, because another run may be making the store right now.
+        found = set(os.listdir(self.path))
+        others = sorted(found - {".gitignore", ".lock"})
+        if others and self._index_path.name not in found:
             raise MtlsError(
                 f"store_path {self.path} is neither empty nor a store: it holds {others[0]} and "
                 f"no {self._index_path.name}; name another folder, or bring the index back"
@@ -117,9 +121,6 @@ class Store:
         self.check_usable()
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            ignore = self.path / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("# Keys are never committed.\n*\n")
             lock = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise MtlsError(f"store_path {self.path} can't be made: {error.strerror}") from error
@@ -136,9 +137,19 @@ class Store:
                             "seconds: let it finish, then try again"
                         ) from None
                     time.sleep(0.05)
+            self._write_gitignore()
             yield
         finally:
             os.close(lock)
+
+    def _write_gitignore(self) -> None:
+        path = self.path / ".gitignore"
+        try:
+            # An empty one is what a kill or a full disk left behind.
+            if not path.exists() or path.stat().st_size == 0:
+                path.write_text("# Keys are never committed.\n*\n")
+        except OSError as error:
+            raise MtlsError(f"{path} can't be written: {error.strerror}") from error
 
     def publish(self, issues: list[Issue], issued_at: int) -> None:
         """Record new certificates, write their files, and make them the current ones.
@@ -165,18 +176,23 @@ class Store:
         generation = (
             self.path / "generations" / kind / name / serial_number_text(issue.entry.certificate)
         )
-        generation.mkdir(parents=True)
-        for file_name, content in issue.files.items():
-            mode = 0o600 if file_name in issue.secret else 0o644
-            _write_durably(generation / file_name, content, mode)
-        _sync_folder(generation)
-        _sync_folder(generation.parent)
         current = self.path / kind / name
-        current.parent.mkdir(exist_ok=True)
         candidate = current.with_name(f".{name}.new")
-        candidate.unlink(missing_ok=True)
-        candidate.symlink_to(os.path.relpath(generation, current.parent))
-        candidate.rename(current)
+        generation.mkdir(parents=True)
+        try:
+            for file_name, content in issue.files.items():
+                mode = 0o600 if file_name in issue.secret else 0o644
+                _write_durably(generation / file_name, content, mode)
+            _sync_folder(generation)
+            _sync_folder(generation.parent)
+            current.parent.mkdir(exist_ok=True)
+            candidate.unlink(missing_ok=True)
+            candidate.symlink_to(os.path.relpath(generation, current.parent))
+            candidate.rename(current)
+        except OSError:
+            # Half an issue would only make a full disk fuller at every try.
+            shutil.rmtree(generation, ignore_errors=True)
+            raise
         _sync_folder(current.parent)
 
 

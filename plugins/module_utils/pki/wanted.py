@@ -83,9 +83,12 @@ def complete_clients(
     :param authorities: the completed authorities; the first one signs where nothing else is said.
     :param self_signed: sign every client that names no issuer with its own key.
     :param defaults: key_type, valid_days and renew_before_days of clients signed by an authority.
-    :raises MtlsError: a name is wrong or used twice, or an issuer is unknown.
+    :raises MtlsError: a name is wrong or used twice, an issuer is unknown, or two clients could
+        not be told apart by subject and issuer, which is all that rules on callers look at.
     """
     names = [authority["name"] for authority in authorities]
+    issuer_names = {authority["name"]: authority["common_name"] for authority in authorities}
+    callers: dict[tuple[str, str], str] = {}
     # What tutorials make: openssl req -x509 -newkey rsa:4096 -days 10000 -nodes
     self_signed_defaults = {"key_type": "RSA-4096", "valid_days": 10000, "renew_before_days": 30}
     seen = set()
@@ -102,13 +105,25 @@ def complete_clients(
                 f"{where}: issuer {issuer!r} is not one of mtls_pki_authorities "
                 f"({', '.join(names) or 'which is empty'}), nor 'self'"
             )
+        common_name = client["common_name"] or client["name"]
+        if issuer == SELF and common_name in issuer_names.values():
+            raise MtlsError(
+                f"{where}: common_name {common_name!r} is also that of an authority, so a "
+                "self-signed certificate would look like that authority's; give it another one"
+            )
+        other = callers.setdefault((common_name, issuer_names.get(issuer, common_name)), where)
+        if other != where:
+            raise MtlsError(
+                f"{where}: common_name {common_name!r} and issuer {issuer!r} are also those of "
+                f"{other}; rules on callers could not tell the two apart"
+            )
         given = {option: value for option, value in client.items() if value is not None}
         completed.append(
             {
                 **(self_signed_defaults if issuer == SELF else defaults),
                 **given,
                 "issuer": issuer,
-                "common_name": client["common_name"] or client["name"],
+                "common_name": common_name,
             }
         )
     return completed
