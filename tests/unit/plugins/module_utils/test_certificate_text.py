@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from ansible_collections.edge.mtls.plugins.module_utils.probing import describe_certificate
+from ansible_collections.edge.mtls.plugins.module_utils.certificate_text import describe_certificate
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
