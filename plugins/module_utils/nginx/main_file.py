@@ -1,21 +1,59 @@
 # Copyright (c) 2026, the edge.mtls authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""nginx.conf itself, where a distribution's does not include the folder that sites are in."""
+"""nginx.conf itself: the include that sites need, and the welcome server that some bring."""
 
 from __future__ import annotations
 
 import posixpath
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ..errors import MtlsError
 
-# A comment, a quoted string, a word, or one of the three signs that structure the file.
+# A comment, a quoted string, one of the three signs that structure the file, or a word.
 TOKEN = re.compile(
     r"""\#[^\n]* | "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' | [{};] | (?:\\.|\$\{|[^\s{};"'\\])+""",
     re.VERBOSE | re.DOTALL,
 )
+
+
+@dataclass(frozen=True)
+class Directive:
+    """One directive: its words, the blocks that it stands in, and where it is in the text."""
+
+    words: tuple[str, ...]
+    inside: tuple[str, ...]
+    start: int
+    # Just behind its ";" or its "}".
+    end: int
+
+
+def directives(text: str) -> Iterator[Directive]:
+    """List the directives of a configuration file; a block comes after what it holds."""
+    open_blocks: list[tuple[tuple[str, ...], int]] = []
+    words: list[str] = []
+    start = 0
+    for match in TOKEN.finditer(text):
+        token = match.group()
+        if token.startswith("#"):
+            continue
+        inside = tuple(block[0][0] for block in open_blocks if block[0])
+        if token == ";":
+            yield Directive(tuple(words), inside, start, match.end())
+        elif token == "{":
+            open_blocks.append((tuple(words), start))
+        elif token == "}":
+            if open_blocks:
+                block_words, block_start = open_blocks.pop()
+                yield Directive(block_words, inside[:-1], block_start, match.end())
+        else:
+            if not words:
+                start = match.start()
+            words.append(token)
+            continue
+        words = []
 
 
 def with_include(text: str, pattern: str, path: str) -> str:
@@ -26,38 +64,29 @@ def with_include(text: str, pattern: str, path: str) -> str:
     :param path: where the file is, for relative includes and for the error.
     :raises MtlsError: there is no http block to add it to.
     """
-    depth, http_depth, end = 0, None, None
-    statement: list[str] = []
-    for match in _tokens(text):
-        token = match.group()
-        if token == "{":
-            depth += 1
-            if statement == ["http"] and depth == 1:
-                http_depth = depth
-        elif token == "}":
-            if depth == http_depth:
-                http_depth, end = None, match.start()
-            depth -= 1
-        elif token != ";":
-            statement.append(token)
-            continue
-        elif http_depth == depth and _includes(statement, pattern, path):
-            return text
-        statement = []
+    end = None
+    for directive in directives(text):
+        if directive.inside == ("http",) and directive.words[:1] == ("include",):
+            included = directive.words[-1].strip("\"'")
+            if posixpath.join(posixpath.dirname(path), included) == pattern:
+                return text
+        if directive.inside == () and directive.words == ("http",):
+            end = directive.end - 1
     if end is None:
         raise MtlsError(f"{path} has no http block, so there is no place for the sites' include")
-    indent = "    "
     before, after = text[:end].rstrip(" \t"), text[end:]
     newline = "" if before.endswith("\n") else "\n"
-    return f"{before}{newline}\n{indent}# Sites of edge.mtls.\n{indent}include {pattern};\n{after}"
+    return f"{before}{newline}\n    # Sites of edge.mtls.\n    include {pattern};\n{after}"
 
 
-def _tokens(text: str) -> Iterator[re.Match[str]]:
-    return (match for match in TOKEN.finditer(text) if not match.group().startswith("#"))
-
-
-def _includes(statement: list[str], pattern: str, path: str) -> bool:
-    if len(statement) != 2 or statement[0] != "include":
-        return False
-    included = statement[1].strip("\"'")
-    return posixpath.join(posixpath.dirname(path), included) == pattern
+def without_servers(text: str) -> str:
+    """Return nginx.conf with the servers in its http block commented out."""
+    for directive in reversed(list(directives(text))):
+        if directive.inside == ("http",) and directive.words == ("server",):
+            # Whole lines, so that nothing of the block stays behind.
+            start = text.rfind("\n", 0, directive.start) + 1
+            block = text[start : directive.end]
+            commented = [f"#{line}" if line.strip() else line for line in block.split("\n")]
+            note = "    # Taken out of the way by edge.mtls."
+            text = text[:start] + "\n".join([note, *commented]) + text[directive.end :]
+    return text

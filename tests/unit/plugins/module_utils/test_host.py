@@ -141,11 +141,11 @@ def test_an_nginx_that_cannot_run_is_still_there(nginx_program):
 
 # Renames itself as nginx does, then forks a worker that shares the socket.
 FORKER = """
-import os, socket, sys, time
+import os, socket, time
 open("/proc/self/comm", "w").write("nginx")
 server = socket.create_server(("127.0.0.1", 0))
 os.fork()
-print(os.getpid(), server.getsockname()[1], flush=True)
+os.write(1, f"{os.getpid()} {server.getsockname()[1]}\\n".encode())  # one write, unlike print
 time.sleep(60)
 """
 
