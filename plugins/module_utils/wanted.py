@@ -9,7 +9,7 @@ The one file here that uses Ansible, whose argument specifications say what an e
 from __future__ import annotations
 
 import difflib
-from typing import Any, Optional
+from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
@@ -86,7 +86,7 @@ def complete(
     self_signed_clients: bool,
     client_defaults: dict[str, Any],
     sites: Any = None,
-    host: Optional[dict[str, Any]] = None,
+    host: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Check and complete authorities, clients and, with a host, its sites.
 
@@ -143,5 +143,10 @@ def _check_keys(entry: dict[str, Any], spec: dict[str, Any], where: str) -> None
             close = difflib.get_close_matches(str(key), spec, n=1)
             meant = f"did you mean {close[0]}?" if close else f"it may have {', '.join(spec)}"
             raise MtlsError(f"{where}: {key} is not known here; {meant}")
+        if value is None and spec[key].get("required"):
+            raise MtlsError(f"{where}: {key} is empty; it must be given")
+        if value is None and "options" in spec[key]:
+            # Not taken for absent: without "allow" everybody may call.
+            raise MtlsError(f"{where}: {key} is empty; say what it should hold, or leave it out")
         if isinstance(value, dict) and "options" in spec[key]:
             _check_keys(value, spec[key]["options"], f"{where}: {key}")

@@ -57,10 +57,21 @@ options:
     default: []
   distribution_default_site:
     description:
-      - Link to the distribution's own welcome site, which is taken away.
-      - Only when it points to a file that still is as the package brought it (Debian, Ubuntu).
-        A site that somebody has edited stays.
+      - Link to the distribution's own welcome site, which is taken away; or O(main_path), where
+        the welcome server in it is commented out.
+      - Only while dpkg, rpm or pacman says that the file still is as its package brought it. What
+        somebody has edited stays.
     type: path
+  included:
+    description:
+      - Pattern of files that C(nginx.conf) must include in its http block, such as
+        C(/etc/nginx/conf.d/*.conf).
+      - The line is added where it is missing (Arch Linux). Nothing else of the file is touched.
+    type: str
+  main_path:
+    description: nginx's main configuration file.
+    type: path
+    default: /etc/nginx/nginx.conf
   watched_paths:
     description:
       - Files that the configuration names and others write, such as certificates.
@@ -146,6 +157,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     },
     "owned_paths": {"type": "list", "elements": "path", "default": []},
     "distribution_default_site": {"type": "path"},
+    "included": {"type": "str"},
+    "main_path": {"type": "path", "default": "/etc/nginx/nginx.conf"},
     "watched_paths": {"type": "list", "elements": "path", "default": []},
     "state_path": {"type": "path", "default": "/etc/nginx/mtls"},
     "nginx_path": {"type": "path"},

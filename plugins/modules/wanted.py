@@ -11,7 +11,7 @@ module: wanted
 short_description: Check and complete the authorities, clients and sites that are wanted
 version_added: 0.1.0
 description:
-  - Checks what the user wrote, entry by entry and against each other, and adds what follows from it.
+  - Checks what the user wrote, entry by entry and against each other, and adds what follows.
   - Every error names the variable and the entry, and says what would be right.
   - Runs on the control node only. The roles use it before they change anything.
 author: [The edge.mtls authors (@edge-mtls)]

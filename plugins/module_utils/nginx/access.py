@@ -5,11 +5,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from ..errors import MtlsError
 from ..pki.names import common_name_rfc2253
 from .quoting import quote
+
+# One attribute, as OpenSSL's XN_FLAG_RFC2253 prints it: no space around "=", and everything
+# special or outside printable ASCII escaped.
+_ATTRIBUTE = (
+    r"([A-Za-z][A-Za-z0-9-]*|\d+(\.\d+)+)=(?! )"
+    r"([ !#-*\-./0-:=?-\[\]-~]|\\[0-9A-F]{2}|\\[ #,+\"\\<>;])*"
+)
+SUBJECT = re.compile(rf"{_ATTRIBUTE}([,+]{_ATTRIBUTE})*\Z")
 
 
 def complete_access(
@@ -21,100 +31,112 @@ def complete_access(
     """Say who is trusted and who of them may call, as nginx's maps need it."""
     by_name = {authority["name"]: authority for authority in authorities}
     by_client = {client["name"]: client for client in clients}
+    trusted = _trusted(site, where, authorities, by_client)
     allow = site["allow"]
-    if bool(site["client_authority"]) == bool(site["trusted_clients"]):
+    if allow is not None:
+        _check_allow(allow, where, trusted, by_name, by_client)
+    listed = allow or {"clients": [], "issuers": [], "subjects": []}
+    return {
+        "authorities": trusted["authorities"],
+        "clients": trusted["clients"],
+        "verify_depth": trusted["depth"],
+        # Only what these authorities signed gets in; empty when any chain to the root will do.
+        "trusted_issuers": _quoted([_dn(by_name[name]) for name in trusted["issuers"]], where),
+        "allowed_callers": _quoted(
+            [caller_text(by_client[name], by_name) for name in listed["clients"]], where
+        ),
+        "allowed_issuers": _quoted([_dn(by_name[name]) for name in listed["issuers"]], where),
+        "allowed_subjects": _quoted(listed["subjects"], where),
+        "is_restricted": allow is not None,
+        "callers": [
+            {
+                "name": client["name"],
+                "verdict": _verdict(client, trusted, allow),
+                "subject": _dn(client),
+            }
+            for client in clients
+        ],
+    }
+
+
+def _trusted(
+    site: dict[str, Any],
+    where: str,
+    authorities: list[dict[str, Any]],
+    by_client: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    """Say whose certificates nginx is to accept in the handshake."""
+    authority, clients = site["client_authority"], site["trusted_clients"]
+    if bool(authority) == bool(clients):
         raise MtlsError(
             f"{where}: give either client_authority (an authority whose clients may call) or "
             "trusted_clients (self-signed clients), and not both; without one nobody could be told "
             "from a stranger"
         )
-    trusted: dict[str, Any] = {"authorities": [], "clients": [], "depth": 1, "issuers": []}
-    if site["client_authority"]:
-        if site["client_authority"] not in by_name:
-            raise MtlsError(
-                f"{where}: client_authority {site['client_authority']!r} is not one of "
-                f"mtls_pki_authorities ({', '.join(by_name) or 'which is empty'})"
-            )
-        trusted = _trusted_authorities(site["client_authority"], authorities)
-    for name in site["trusted_clients"]:
-        if name not in by_client:
-            raise MtlsError(
-                f"{where}: trusted_clients {name!r} is not one of mtls_pki_clients "
-                f"({', '.join(by_client) or 'which is empty'})"
-            )
+    if authority:
+        names = [each["name"] for each in authorities]
+        _check_known([authority], names, f"{where}: client_authority", "authorities")
+        return _trusted_authorities(authority, authorities)
+    _check_known(clients, by_client, f"{where}: trusted_clients", "clients")
+    for name in clients:
         if by_client[name]["issuer"] != "self":
             raise MtlsError(
                 f"{where}: trusted_clients {name!r} is signed by authority "
                 f"{by_client[name]['issuer']!r}; trust that with client_authority instead"
             )
-        trusted["clients"].append(name)
-    access: dict[str, Any] = {
-        "authorities": trusted["authorities"],
-        "clients": trusted["clients"],
-        "verify_depth": trusted["depth"],
-        # Only what these authorities signed gets in; empty when any chain to the root will do.
-        "trusted_issuers": _quoted_pairs(
-            [_dn(by_name[name]) for name in trusted["issuers"]], where
-        ),
-        "allowed_callers": [],
-        "allowed_issuers": [],
-        "allowed_subjects": [],
-        "is_restricted": allow is not None,
-        "callers": [],
-    }
-    allowed_names: set[str] = set()
-    allowed_issuer_names: set[str] = set()
-    if allow is not None:
-        if not any(allow.values()):
-            raise MtlsError(
-                f"{where}: allow names nobody; name clients, issuers or subjects, or leave allow "
-                "out to let in every client that is trusted"
-            )
-        allowed_names = set(
-            _known(allow["clients"], by_client, f"{where}: allow.clients", "clients")
+    return {"authorities": [], "clients": clients, "depth": 1, "issuers": [], "reach": []}
+
+
+def _check_allow(
+    allow: dict[str, Any],
+    where: str,
+    trusted: dict[str, Any],
+    by_name: dict[str, dict[str, Any]],
+    by_client: dict[str, dict[str, Any]],
+) -> None:
+    """Refuse a list that names nobody, or somebody who could never call."""
+    if not any(allow.values()):
+        raise MtlsError(
+            f"{where}: allow names nobody; name clients, issuers or subjects, or leave allow "
+            "out to let in every client that is trusted"
         )
-        allowed_issuer_names = set(
-            _known(allow["issuers"], by_name, f"{where}: allow.issuers", "authorities")
-        )
-        access["allowed_callers"] = _quoted_pairs(
-            [caller_text(by_client[name], by_name) for name in allow["clients"]], where
-        )
-        access["allowed_issuers"] = _quoted_pairs(
-            [_dn(by_name[name]) for name in allow["issuers"]], where
-        )
-        for subject in allow["subjects"]:
-            if "=" not in subject:
-                raise MtlsError(
-                    f"{where}: allow.subjects {subject!r} must be a whole subject as nginx prints "
-                    "it (RFC 2253), such as CN=client1,O=Example"
-                )
-        access["allowed_subjects"] = _quoted_pairs(allow["subjects"], where)
-    for client in clients:
-        is_trusted = (
-            client["name"] in trusted["clients"]
-            if client["issuer"] == "self"
-            else client["issuer"] in trusted["reach"]
-            if site["client_authority"]
-            else False
-        )
-        is_allowed = (
-            allow is None
-            or client["name"] in allowed_names
-            or client["issuer"] in allowed_issuer_names
-            or _dn(client) in allow["subjects"]
-        )
-        verdict = ("allowed" if is_allowed else "not on the list") if is_trusted else "not trusted"
-        access["callers"].append(
-            {"name": client["name"], "verdict": verdict, "subject": _dn(client)}
-        )
-    for name in allowed_names:
-        caller = next(each for each in access["callers"] if each["name"] == name)
-        if caller["verdict"] == "not trusted":
+    _check_known(allow["clients"], by_client, f"{where}: allow.clients", "clients")
+    for name in allow["clients"]:
+        if not _is_trusted(by_client[name], trusted):
             raise MtlsError(
                 f"{where}: allow.clients {name!r} is signed by {by_client[name]['issuer']!r}, "
                 "which this site does not trust, so it could never call"
             )
-    return access
+    _check_known(allow["issuers"], by_name, f"{where}: allow.issuers", "authorities")
+    for name in allow["issuers"]:
+        if name not in trusted["reach"]:
+            raise MtlsError(
+                f"{where}: allow.issuers {name!r} is not an authority that this site trusts, so "
+                "its clients could never call"
+            )
+    for subject in allow["subjects"]:
+        if not SUBJECT.match(subject):
+            raise MtlsError(
+                f"{where}: allow.subjects {subject!r} must be a whole subject as nginx prints "
+                "it (RFC 2253), such as CN=client1,O=Example; openssl x509 -noout -subject "
+                "-nameopt RFC2253 shows it"
+            )
+
+
+def _is_trusted(client: dict[str, Any], trusted: dict[str, Any]) -> bool:
+    return client["issuer"] in trusted["reach"] or client["name"] in trusted["clients"]
+
+
+def _verdict(client: dict[str, Any], trusted: dict[str, Any], allow: dict[str, Any] | None) -> str:
+    if not _is_trusted(client, trusted):
+        return "not trusted"
+    is_allowed = (
+        allow is None
+        or client["name"] in allow["clients"]
+        or client["issuer"] in allow["issuers"]
+        or _dn(client) in allow["subjects"]
+    )
+    return "allowed" if is_allowed else "not on the list"
 
 
 def _trusted_authorities(name: str, authorities: list[dict[str, Any]]) -> dict[str, Any]:
@@ -142,14 +164,13 @@ def _trusted_authorities(name: str, authorities: list[dict[str, Any]]) -> dict[s
     }
 
 
-def _known(names: list[str], known: dict[str, Any], where: str, kind: str) -> list[str]:
+def _check_known(names: list[str], known: Iterable[str], where: str, kind: str) -> None:
     for name in names:
         if name not in known:
             raise MtlsError(
                 f"{where} {name!r} is not one of mtls_pki_{kind} "
                 f"({', '.join(known) or 'which is empty'})"
             )
-    return names
 
 
 def _dn(entry: dict[str, Any]) -> str:
@@ -165,7 +186,7 @@ def caller_text(client: dict[str, Any], by_name: dict[str, dict[str, Any]]) -> s
     return f"{_dn(client)} <- {_dn(issuer)}"
 
 
-def _quoted_pairs(texts: list[str], where: str) -> list[str]:
+def _quoted(texts: list[str], where: str) -> list[str]:
     # A map's keys ignore case. The value puts that right, but two keys that differ in nothing
     # else can't stand in one map.
     folded: dict[str, str] = {}
@@ -179,20 +200,26 @@ def _quoted_pairs(texts: list[str], where: str) -> list[str]:
     return [quote(text, where) for text in folded.values()]
 
 
-def long_keys(sites: list[dict[str, Any]]) -> int | None:
-    """Return the map_hash_bucket_size that the sites' maps need, or None when 64 will do.
+def map_bucket_size(sites: list[dict[str, Any]]) -> int | None:
+    """Return the map_hash_bucket_size that the completed sites need, or None when 64 will do."""
+    keys = [
+        key
+        for site in sites
+        for option in ("trusted_issuers", "allowed_callers", "allowed_issuers", "allowed_subjects")
+        for key in site["access"][option]
+    ]
+    # Without the two quotes; an escaped character counts twice, to be safe.
+    return bucket_size(max((len(key) - 2 for key in keys), default=0))
+
+
+def bucket_size(longest: int) -> int | None:
+    """Return the size of a hash bucket that holds a key this long, or None when 64 will do.
 
     One element takes its key, two bytes and a pointer, rounded up to a pointer; a bucket ends
-    with one more pointer (ngx_hash.c). So a bucket of 64 holds a key of 46 bytes. No larger than
-    needed, because nginx takes the directive only once, and only before the first map.
+    with one more pointer (ngx_hash.c). So a bucket of 64 holds a key of 46 bytes. It is no larger
+    than needed, because nginx takes each such directive only once, and not after the first map.
     """
-    longest = 0
-    for site in sites:
-        access = site["access"]
-        for option in ("trusted_issuers", "allowed_callers", "allowed_issuers", "allowed_subjects"):
-            # Without the two quotes; an escaped character counts twice, to be safe.
-            longest = max([longest, *(len(text.encode()) - 2 for text in access[option])])
-    needed = 64
-    while needed < longest + 18:
-        needed *= 2
-    return needed if needed > 64 else None
+    size = 64
+    while size < longest + 18:
+        size *= 2
+    return size if size > 64 else None

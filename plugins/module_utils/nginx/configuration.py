@@ -10,11 +10,13 @@ import hashlib
 import json
 import os
 import re
-import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import MtlsError
+from ..packages import is_as_packaged
+from .main_file import with_include, without_servers
 from .service import Nginx
 from .transaction import (
     Change,
@@ -26,6 +28,7 @@ from .transaction import (
     check_space,
     put,
     remove_temporaries,
+    state_of,
 )
 
 # The first line of every configuration file that this collection writes.
@@ -41,6 +44,8 @@ def switch(
     state_path: str,
     nginx_path: str | None,
     check_mode: bool,
+    included: str | None = None,
+    main_path: str = "/etc/nginx/nginx.conf",
 ) -> dict[str, Any]:
     """Bring nginx's files to what is wanted, all or nothing.
 
@@ -48,6 +53,8 @@ def switch(
     """
     wanted: dict[str, State] = {each["path"]: Content(each["content"]) for each in files}
     wanted.update({each["path"]: Link(each["target"]) for each in links})
+    read_by_nginx = [*wanted, *watched_paths]
+    wanted.update(_main_file(main_path, included, distribution_default_site == main_path))
     for path in [*wanted, *owned_paths, *watched_paths, state_path]:
         if not os.path.isabs(path):
             raise MtlsError(f"{path!r} must be an absolute path")
@@ -68,7 +75,7 @@ def switch(
                 journal,
                 due,
                 Path(state_path) / ".loaded.json",
-                [*wanted, *watched_paths],
+                read_by_nginx,
                 _server_names(files),
                 restored,
             )
@@ -76,6 +83,20 @@ def switch(
         path = error.filename or state_path
         raise MtlsError(f"{path} can't be written: {error.strerror}") from error
     return _result(due, applied, restored)
+
+
+def _main_file(path: str, included: str | None, holds_default_site: bool) -> dict[str, State]:
+    """Say what nginx.conf should be; on a bare host (check mode) nobody knows yet."""
+    path = os.path.realpath(path)
+    found = state_of(path)
+    if not isinstance(found, Content):
+        return {}
+    text = found.text
+    if holds_default_site and is_as_packaged(path):
+        text = without_servers(text)
+    if included:
+        text = with_include(text, included, path)
+    return {} if text == found.text else {path: replace(found, text=text)}
 
 
 def _checked(
@@ -88,8 +109,9 @@ def _checked(
         for path in sorted(glob.glob(pattern))
         if path not in wanted and _is_marked(path)
     }
-    if distribution_default_site and _is_untouched(distribution_default_site):
-        unwanted[distribution_default_site] = None
+    site = distribution_default_site
+    if site and os.path.islink(site) and is_as_packaged(site):
+        unwanted[site] = None
     due = changes({**wanted, **unwanted})
     for change in due:
         if isinstance(change.after, Content) and isinstance(change.before, Link):
@@ -210,21 +232,3 @@ def _is_marked(path: str) -> bool:
             return file.read(len(MARKER)) == MARKER.encode()
     except OSError:
         return False
-
-
-def _is_untouched(link: str) -> bool:
-    """Tell whether a link leads to a file that still is as Debian's package brought it."""
-    if not os.path.islink(link):
-        return False
-    target = os.path.realpath(link)
-    try:
-        listed = subprocess.run(
-            ["dpkg-query", "--show", "--showformat", "${Conffiles}\n", "nginx-common"],
-            capture_output=True, text=True, timeout=30, check=False,
-        ).stdout  # fmt: skip
-        content = Path(target).read_bytes()
-    except (OSError, subprocess.SubprocessError):
-        return False
-    # MD5 is what dpkg keeps of each configuration file.
-    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    return f" {target} {digest}" in listed

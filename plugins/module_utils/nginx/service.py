@@ -88,9 +88,10 @@ class Nginx:
                 raise MtlsError(f"nginx did not reload: {_words(done.stderr)}")
         else:
             os.kill(master, signal.SIGHUP)
-        # A reload is a signal: only new workers show that nginx took the new configuration.
+        # A reload is a signal: only new workers show that nginx took the new configuration. The old
+        # ones go on accepting for about 100 ms.
         deadline = time.monotonic() + RELOAD_TIMEOUT_SECONDS
-        while not (_workers(master) - before):
+        while not (_workers(master) - before) or any(map(_is_accepting, before)):
             said = _emergencies(logs, master)
             # It tries to bind five times in 2 s before it gives up, and says so last.
             if (said and "bind() to" not in said[-1]) or time.monotonic() > deadline:
@@ -127,6 +128,16 @@ def _workers(master: int) -> set[int]:
     except OSError:
         return set()
     return {int(pid) for pid in children.split()}
+
+
+def _is_accepting(worker: int) -> bool:
+    """Tell whether a worker still takes new connections; it may finish old ones for long."""
+    try:
+        title = Path(f"/proc/{worker}/cmdline").read_bytes()
+    except OSError:
+        return False
+    # That of a process that has ended and is not yet waited for is empty.
+    return bool(title) and b"shutting down" not in title
 
 
 def _log_files(master: int) -> dict[str, int]:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from ..errors import MtlsError
 from ..pki.names import DNS_NAME
-from .access import complete_access
+from .access import bucket_size, complete_access
 from .tls import tls_settings
 
 # Where a host keeps keys, certificates and trust of its sites.
@@ -158,24 +158,38 @@ def _upstream(site: dict[str, Any], where: str) -> dict[str, Any]:
         port = url.port
     except ValueError:
         raise wrong from None
-    if url.scheme not in ("http", "https") or not url.hostname or url.username or url.query:
+    if url.scheme not in ("http", "https") or not url.hostname or port == 0:
         raise wrong
-    if not (_is_address(url.hostname) or DNS_NAME.match(url.hostname)):
+    is_address = _is_address(url.hostname)
+    # nginx takes what follows "unix:" for the path of a socket.
+    if not (is_address or DNS_NAME.match(url.hostname)) or url.hostname == "unix":
         raise wrong
-    if site["upstream_ca_path"] and url.scheme != "https":
-        raise MtlsError(f"{where}: upstream_ca_path goes with an https:// upstream")
-    if site["upstream_ca_path"] and not os.path.isabs(site["upstream_ca_path"]):
+    if url.scheme == "https" and is_address:
         raise MtlsError(
-            f"{where}: upstream_ca_path {site['upstream_ca_path']!r} must be an absolute path"
+            f"{where}: upstream {text} names an address, and nginx looks for host names only in "
+            "the upstream's certificate; give a host name, or use http://"
         )
+    ca_path = site["upstream_ca_path"]
+    if ca_path and url.scheme != "https":
+        raise MtlsError(f"{where}: upstream_ca_path goes with an https:// upstream")
+    if ca_path:
+        _check_path(ca_path, f"{where}: upstream_ca_path")
     host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    path = url.path.rstrip("/")
     return {
         "scheme": url.scheme,
         "host": url.hostname,
         "server": f"{host}:{port or (443 if url.scheme == 'https' else 80)}",
-        "uri": url.path if url.path not in ("", "/") else "",
-        "ca_path": site["upstream_ca_path"],
+        # nginx puts it in place of the location's "/", so it must end with one as well.
+        "uri": f"{path}/" if path else "",
+        "ca_path": ca_path,
     }
+
+
+def _check_path(path: str, where: str) -> None:
+    """Refuse a path that would have to be quoted in nginx's configuration, or isn't one."""
+    if not os.path.isabs(path) or re.search(r"[\s;{}$\"'\\\x00-\x1f]", path):
+        raise MtlsError(f"{where} {path!r} must be a plain absolute path")
 
 
 def _certificate(
@@ -189,8 +203,7 @@ def _certificate(
                 f"{where}: certificate.source files needs certificate_path and key_path on the host"
             )
         for path in files:
-            if not os.path.isabs(path) or re.search(r"[\s;{}$\"'\\\\]", path):
-                raise MtlsError(f"{where}: certificate path {path!r} must be a plain absolute path")
+            _check_path(path, f"{where}: certificate path")
     elif any(files):
         raise MtlsError(
             f"{where}: certificate_path and key_path go with certificate.source: files, "
@@ -254,3 +267,10 @@ def _check_together(sites: list[dict[str, Any]]) -> None:
                     "but asks for other TLS settings; nginx negotiates TLS before it knows the "
                     "site, so give both the same ones, or another listen_port"
                 )
+
+
+def server_names_bucket_size(sites: list[dict[str, Any]]) -> int | None:
+    """Return the server_names_hash_bucket_size that they need, or None when 64 will do."""
+    return bucket_size(
+        max((len(name) for site in sites for name in site["server_names"]), default=0)
+    )

@@ -30,7 +30,7 @@ HYBRID_GROUP, HYBRID_SINCE = "X25519MLKEM768", (3, 5)
 def tls_settings(site: dict[str, Any], tls_library: str | None, where: str) -> dict[str, Any]:
     """Turn a site's profile into the values of nginx's ssl_ directives.
 
-    :param tls_library: the OpenSSL version that nginx was built with, such as "3.0.15".
+    :param tls_library: what nginx runs with, such as "OpenSSL 3.0.15"; None when not known.
     :raises MtlsError: a custom profile that no client could use, or an unsafe one.
     """
     custom = (site["tls_protocols"], site["tls_ciphers"], site["tls_prefer_server_ciphers"])
@@ -48,7 +48,7 @@ def tls_settings(site: dict[str, Any], tls_library: str | None, where: str) -> d
         ciphers = site["tls_ciphers"] or []
         prefer = bool(site["tls_prefer_server_ciphers"])
         _check_custom(protocols, ciphers, site["certificate"], where)
-    groups = [HYBRID_GROUP, *GROUPS] if _at_least(tls_library, HYBRID_SINCE) else GROUPS
+    groups = [HYBRID_GROUP, *GROUPS] if _knows_hybrid_group(tls_library) else GROUPS
     return {
         "protocols": list(protocols),
         "ciphers": list(ciphers),
@@ -87,6 +87,7 @@ def _check_custom(
         )
 
 
-def _at_least(version: str | None, wanted: tuple[int, ...]) -> bool:
-    numbers = re.findall(r"\d+", version or "")
-    return tuple(int(number) for number in numbers[: len(wanted)]) >= wanted
+def _knows_hybrid_group(tls_library: str | None) -> bool:
+    # LibreSSL and others number their versions differently.
+    version = re.match(r"OpenSSL (\d+)\.(\d+)", tls_library or "")
+    return version is not None and (int(version[1]), int(version[2])) >= HYBRID_SINCE

@@ -123,8 +123,9 @@ class Journal:
             return False
         except ValueError as error:
             raise MtlsError(f"{self._path} is damaged; look at it, then remove it") from error
-        for path, state in saved.items():
-            put(path, _load(state))
+        # Only what differs: a disk that refused the change would refuse to undo nothing, too.
+        for change in changes({path: _load(state) for path, state in saved.items()}):
+            put(change.path, change.after)
         self.end()
         return True
 
@@ -140,8 +141,8 @@ def put(path: str, state: State) -> None:
 
 def _write(path: str, state: Content | Link) -> None:
     place = Path(path)
+    remove_temporaries([path])
     candidate = place.with_name(TEMPORARY + place.name)
-    candidate.unlink(missing_ok=True)
     try:
         if isinstance(state, Link):
             candidate.symlink_to(state.target)
@@ -172,7 +173,10 @@ def remove_temporaries(paths: list[str]) -> None:
     """Remove what a killed run may have left beside these paths."""
     for path in paths:
         place = Path(path)
-        place.with_name(TEMPORARY + place.name).unlink(missing_ok=True)
+        candidate = place.with_name(TEMPORARY + place.name)
+        # A disk that is read-only refuses to remove even what is not there.
+        if os.path.lexists(candidate):
+            candidate.unlink()
 
 
 def check_space(folder: str, due: list[Change]) -> None:

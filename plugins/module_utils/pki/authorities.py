@@ -31,7 +31,6 @@ from .index import Entry
 from .names import check_entry_name, rfc2253, subject
 from .store import CERTIFICATE, FULLCHAIN, KEY, Issue, Store
 
-
 # When this was written. A clock that was never set says 1970, or when its firmware was built.
 EARLIEST = datetime(2026, 11, 1, tzinfo=timezone.utc)
 

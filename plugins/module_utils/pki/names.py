@@ -140,10 +140,13 @@ def _short_name(attribute: Any) -> str:
 
 def _escape(value: str) -> str:
     escaped = []
-    for position, byte in enumerate(value.encode()):
+    encoded = value.encode()
+    for position, byte in enumerate(encoded):
         character = chr(byte)
-        edge_space = character == " " and position in (0, len(value.encode()) - 1)
-        if character in ',+"\\<>;' or edge_space or (character == "#" and position == 0):
+        edge_space = character == " " and position in (0, len(encoded) - 1)
+        # Where the first character is also the last, OpenSSL only looks at its being the last.
+        first_sign = character == "#" and position == 0 and len(encoded) > 1
+        if character in ',+"\\<>;' or edge_space or first_sign:
             escaped.append("\\" + character)
         elif byte < 0x20 or byte > 0x7E:
             escaped.append(f"\\{byte:02X}")

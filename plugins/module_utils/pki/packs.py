@@ -18,7 +18,7 @@ ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 
 def new_passphrase() -> str:
     """Make a passphrase of 25 characters in five groups."""
-    groups = ("".join(secrets.choice(ALPHABET) for _ in range(5)) for _ in range(5))
+    groups = ("".join(secrets.choice(ALPHABET) for dummy in range(5)) for dummy in range(5))
     return "-".join(groups)
 
 
