@@ -54,13 +54,17 @@ def switch(
     wanted: dict[str, State] = {each["path"]: Content(each["content"]) for each in files}
     wanted.update({each["path"]: Link(each["target"]) for each in links})
     read_by_nginx = [*wanted, *watched_paths]
-    wanted.update(_main_file(main_path, included, distribution_default_site == main_path))
     for path in [*wanted, *owned_paths, *watched_paths, state_path]:
         if not os.path.isabs(path):
             raise MtlsError(f"{path!r} must be an absolute path")
+
+    def compare() -> list[Change]:
+        main_file = _main_file(main_path, included, distribution_default_site == main_path)
+        return _checked({**wanted, **main_file}, owned_paths, distribution_default_site)
+
     try:
         if check_mode:
-            return _result(_checked(wanted, owned_paths, distribution_default_site), "", False)
+            return _result(compare(), "", False)
         if nginx_path is None:
             raise MtlsError("nginx_path is needed outside check mode: where is nginx?")
         journal = Journal(state_path)
@@ -68,8 +72,8 @@ def switch(
         # run that was killed.
         with journal.held():
             restored = journal.restore()
-            remove_temporaries(list(wanted))
-            due = _checked(wanted, owned_paths, distribution_default_site)
+            remove_temporaries([*wanted, main_path])
+            due = compare()
             applied = _apply(
                 Nginx(nginx_path),
                 journal,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from ipaddress import AddressValueError, IPv4Address
 
-from throwaway import bases, lab, machine, network
+from throwaway import bases, images, lab, machine, network
 from throwaway.container import Host, ssh_key
 from throwaway.process import HostsError, Interrupted, say, stop_on_signals
 
@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("list", help="list the hosts of all labs on this machine")
 
     clean = commands.add_parser("clean", help="remove bases that are out of date")
-    clean.add_argument("--all", action="store_true", help="every base that no host runs on")
+    clean.add_argument("--all", action="store_true", help="every base and prepared image that no host runs on")
     return top
 
 
@@ -72,6 +72,7 @@ def wanted_hosts(
     """
     if address is not None and len(hosts) != 1:
         raise HostsError("--address takes exactly one host.")
+    setting = os.environ.get(images.VARIABLE, "")
     wanted: list[lab.Wanted] = []
     for entry in hosts:
         name, _, own_kind = entry.partition("=")
@@ -83,7 +84,7 @@ def wanted_hosts(
         bases.find_kind(chosen)
         if any(other.name == name for other in wanted):
             raise HostsError(f"The host {name} is named twice.")
-        wanted.append(lab.Wanted(name, chosen, _address(address)))
+        wanted.append(lab.Wanted(name, chosen, _address(address), images.choose(chosen, setting)))
     return wanted
 
 
@@ -113,14 +114,15 @@ def _build(args: argparse.Namespace) -> None:
 
 def _up(args: argparse.Namespace) -> None:
     wanted = wanted_hosts(args.hosts, args.kind, args.address)
-    machine.require(building=bool(bases.missing(one.kind for one in wanted)))
+    missing = bases.missing(one.kind for one in wanted if not one.image)
+    machine.require(building=bool(missing), images=all(one.image for one in wanted))
     start = time.monotonic()
     hosts = lab.current(args.scenario).up(wanted)
     if args.json:
         print(json.dumps([_molecule_instance(host) for host in hosts], indent=2))
         return
     for host in hosts:
-        print(f"{host.name} ({host.kind}) is up at {host.address}")
+        print(f"{host.name} ({host.image or host.kind}) is up at {host.address}")
     say(f"after {time.monotonic() - start:.1f} s")
 
 
@@ -149,6 +151,8 @@ def _run(args: argparse.Namespace) -> None:
     command = _command(args.cmd)
     machine.require(building=False)
     here = lab.current(args.scenario)
+    if engine := here.engine():
+        raise HostsError(f"The lab {here.name} is {engine}'s, and has no namespace to run it in.")
     if network.namespace(here.name) not in network.namespaces():
         raise HostsError(f"The lab {here.name} has no hosts: bring one up first.")
     inside = ["nsenter", f"--net=/run/netns/{network.namespace(here.name)}", "--", *command]
@@ -168,7 +172,7 @@ def _list(_args: argparse.Namespace) -> None:
     for each in lab.all_labs():
         for container in each.containers():
             host, state = container.host, "up" if container.running() else "dead"
-            rows.append((each.name, host.name, host.kind, host.address, state))
+            rows.append((each.name, host.name, host.image or host.kind, host.address, state))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print(
@@ -178,7 +182,8 @@ def _list(_args: argparse.Namespace) -> None:
 
 def _clean(args: argparse.Namespace) -> None:
     machine.require(building=False)
-    for name in bases.remove_unused(0, also_current=args.all):
+    removed = bases.remove_unused(0, also_current=args.all)
+    for name in [*removed, *(images.remove_prepared() if args.all else ())]:
         print(f"removed {name}")
 
 

@@ -46,10 +46,15 @@ class Host:
     subnet: str
     base_path: str
     folder: str
+    image: str = ""
+    engine: str = ""
 
 
 class Container:
     """A host on this machine: makes, starts, finds and removes everything that belongs to it."""
+
+    # It exits with a status for every state but one; the word is what counts.
+    boot_state_command = "systemctl is-system-running || true"
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -196,15 +201,16 @@ class Container:
         return self.folder / "console.log"
 
     def _complaint(self, what: str) -> str:
-        said = self._console.read_text(errors="replace").strip()
-        tail = "\n".join(said.splitlines()[-CONSOLE_TAIL_LINES:])
+        tail = "\n".join(self._said().strip().splitlines()[-CONSOLE_TAIL_LINES:])
         return f"The host {self.host.name} {what}; its console said last:\n{tail}"
+
+    def _said(self) -> str:
+        return self._console.read_text(errors="replace")
 
     def _boot_state(self) -> str:
         """Return systemd's own word for how far it is, empty while it does not answer."""
         try:
-            # It exits with a status for every state but one; the word is what counts.
-            return run(*self.enter("sh", "-c", "systemctl is-system-running || true")).strip()
+            return run(*self.enter("sh", "-c", self.boot_state_command)).strip()
         except Interrupted:
             raise
         except HostsError:

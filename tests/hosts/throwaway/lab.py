@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from throwaway import bases, network
+from throwaway import bases, images, network
 from throwaway.cgroups import Group
 from throwaway.container import Container, Host, ssh_key
 from throwaway.process import HostsError, in_parallel, locked, say, uninterrupted
@@ -32,6 +32,7 @@ class Wanted:
     name: str
     kind: str
     address: IPv4Address | None = None
+    image: str = ""
 
 
 def check_name(name: str, what: str) -> str:
@@ -67,6 +68,7 @@ class Lab:
     def __init__(self, name: str) -> None:
         self.name = name
         self.folder = STATE / name
+        self._engine_file = self.folder / "engine"
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -76,7 +78,12 @@ class Lab:
     def containers(self) -> list[Container]:
         """Return every host that was ever begun and not removed since."""
         records = sorted(self.folder.glob("*/host.json"))
-        return [Container(Host(**json.loads(path.read_text()))) for path in records]
+        hosts = [Host(**json.loads(path.read_text())) for path in records]
+        return [images.ImageHost(host) if host.image else Container(host) for host in hosts]
+
+    def engine(self) -> str:
+        """Return the program that made the lab's network, empty where we did it ourselves."""
+        return self._engine_file.read_text() if self._engine_file.exists() else ""
 
     def find(self, name: str) -> Container:
         for container in self.containers():
@@ -88,22 +95,23 @@ class Lab:
         )
 
     def up(self, wanted: Sequence[Wanted]) -> list[Host]:
-        """Bring all of these hosts up, or none of them."""
-        kinds = [one.kind for one in wanted]
-        for kind in kinds:
-            bases.find_kind(kind)
-        bases.ensure(kinds)
+        """Bring all of these hosts up, or none of them; either all are from images, or none."""
+        for one in wanted:
+            bases.find_kind(one.kind)
+        engine, base_paths = _ensure_bases(wanted)
         ssh_key()
         with self.held():
             made: list[Container] = []
             try:
                 self._make_room({one.name for one in wanted})
-                subnet = self._connect(next((one.address for one in wanted if one.address), None))
-                made = [self._write_down(one, subnet) for one in wanted]
+                address = next((one.address for one in wanted if one.address), None)
+                subnet = self._connect(address, engine)
+                for one, base_path in zip(wanted, base_paths, strict=True):
+                    made.append(self._write_down(one, subnet, base_path, engine))
                 in_parallel(self._boot, made)
             except BaseException:
                 with uninterrupted():
-                    in_parallel(Container.remove, made)
+                    in_parallel(_remove, made)
                     self._remove_if_empty()
                 raise
             return [container.host for container in made]
@@ -120,7 +128,7 @@ class Lab:
                 for name in doomed:
                     if name not in known:
                         raise HostsError(f"No host named {name} is in the lab {self.name}.")
-                in_parallel(Container.remove, [known[name] for name in doomed])
+                in_parallel(_remove, [known[name] for name in doomed])
             finally:
                 self._remove_if_empty()
         return doomed
@@ -130,7 +138,9 @@ class Lab:
         container.start()
         (container.folder / "ready").touch()
 
-    def _write_down(self, wanted: Wanted, subnet: IPv4Network) -> Container:
+    def _write_down(
+        self, wanted: Wanted, subnet: IPv4Network, base_path: str, engine: str
+    ) -> Container:
         """Choose the host's address and put the host on record."""
         taken = [IPv4Address(container.host.address) for container in self.containers()]
         folder = self.folder / wanted.name
@@ -141,17 +151,19 @@ class Lab:
             kind=wanted.kind,
             address=str(network.choose_address(subnet, taken, wanted.address)),
             subnet=str(subnet),
-            base_path=str(bases.base_folder(bases.find_kind(wanted.kind).base) / "root"),
+            base_path=base_path,
             folder=str(folder),
+            image=wanted.image,
+            engine=engine,
         )
-        container = Container(host)
+        container = images.ImageHost(host) if host.image else Container(host)
         container.record()
         return container
 
     def _make_room(self, names: set[str]) -> None:
         """Remove hosts of these names, and what a killed run left: halves, the dead, a network."""
         in_parallel(
-            Container.remove,
+            _remove,
             [
                 container
                 for container in self.containers()
@@ -163,17 +175,29 @@ class Lab:
         if not self.containers():
             self._disconnect()
 
-    def _connect(self, address: IPv4Address | None) -> IPv4Network:
+    def _connect(self, address: IPv4Address | None, engine: str) -> IPv4Network:
         """Return the lab's subnet; make its network unless it is there already."""
         for container in self.containers():
+            if engine != self.engine():
+                raise HostsError(
+                    f"The lab {self.name} runs hosts {_made_by(self.engine())}, which see none "
+                    f"{_made_by(engine)}: take them down first."
+                )
             return IPv4Network(container.host.subnet)
         # Between choosing a subnet and routing it, no other lab may choose.
         with locked(STATE):
             subnet = network.choose_subnet(self.name, network.routed_networks(), address)
-            network.create_lab(self.name, subnet)
+            if engine:
+                self._engine_file.write_text(engine)
+                images.create_network(engine, self.name, subnet)
+            else:
+                network.create_lab(self.name, subnet)
         return subnet
 
     def _disconnect(self) -> None:
+        if engine := self.engine():
+            images.remove_network(engine, self.name)
+            self._engine_file.unlink()
         network.remove_lab(self.name)
         Group(self.name).remove()
 
@@ -183,6 +207,28 @@ class Lab:
             shutil.rmtree(self.folder, ignore_errors=True)
             with suppress(OSError):  # other labs are there
                 STATE.rmdir()
+
+
+def _ensure_bases(wanted: Sequence[Wanted]) -> tuple[str, list[str]]:
+    """Make what these hosts are started from; return it, and the engine that runs images."""
+    chosen = [one.image for one in wanted]
+    if all(chosen):
+        engine = images.engine()
+        distinct = list(dict.fromkeys(chosen))
+        ready = in_parallel(lambda image: images.ensure(engine, image), distinct)
+        names = dict(zip(distinct, ready, strict=True))
+        return engine, [names[image] for image in chosen]
+    bases.ensure([one.kind for one in wanted])
+    folders = [bases.base_folder(bases.find_kind(one.kind).base) for one in wanted]
+    return "", [str(folder / "root") for folder in folders]
+
+
+def _remove(container: Container) -> None:
+    container.remove()
+
+
+def _made_by(engine: str) -> str:
+    return f"made by {engine}" if engine else "without images"
 
 
 def current(scenario: str = "", name: str = "") -> Lab:

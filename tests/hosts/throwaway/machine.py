@@ -22,6 +22,7 @@ RUN_PROGRAMS = {
     "ssh-keygen": "openssh-client",
     "systemd-nspawn": "systemd-container",
 }
+IMAGE_PROGRAMS = {"ip": "iproute2", "ssh-keygen": "openssh-client"}
 BUILD_PROGRAMS = {
     "mmdebstrap": "mmdebstrap",
     "setpriv": "util-linux",
@@ -43,9 +44,10 @@ def missing_packages(programs: dict[str, str]) -> list[str]:
     return sorted({package for name, package in programs.items() if not shutil.which(name)})
 
 
-def require(building: bool) -> None:
+def require(building: bool, images: bool = False) -> None:
     """Check that hosts can run (and be built) here; install what is missing where that is easy.
 
+    :param images: the hosts come from images, so that a container engine does the rest.
     :raises HostsError: it cannot be made to work; the message names everything missing.
     """
     os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), *SBIN])
@@ -54,12 +56,14 @@ def require(building: bool) -> None:
     if not all((KERNEL / "self/ns" / name).exists() for name in ("net", "pid", "mnt", "uts")):
         raise HostsError("This kernel has no network, process and mount namespaces.")
     cgroups.hierarchies((KERNEL / "self/mountinfo").read_text())
-    programs = {**RUN_PROGRAMS, **(BUILD_PROGRAMS if building else {})}
-    packages = missing_packages(programs)
+    run_programs = IMAGE_PROGRAMS if images else RUN_PROGRAMS
+    packages = missing_packages({**run_programs, **(BUILD_PROGRAMS if building else {})})
     if building and not DEBIAN_KEYS.exists():
         packages.append("debian-archive-keyring")
     if packages:
         install(packages)
+    if images:
+        return
     if not re.search(r"\boverlay$", (KERNEL / "filesystems").read_text(), re.MULTILINE):
         try:
             run("modprobe", "overlay")
