@@ -47,6 +47,7 @@ options:
     description:
       - How many authorities may stand below this one in a chain.
       - Without it there is no limit.
+      - An authority that exists without a limit is left so when 0 is asked for.
     type: int
 seealso:
   - module: edge.mtls.certificates

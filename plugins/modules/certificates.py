@@ -75,7 +75,8 @@ options:
         type: str
       pkcs12:
         description:
-          - Also write C(<name>.p12) for browsers and keychains, encrypted with AES-256.
+          - Also write C(<name>.p12) for browsers and keychains, encrypted with AES-256
+            (with 3DES where cryptography is older than 38).
           - Its passphrase is generated and written beside it, mode 0600.
         type: bool
         default: false

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
 from ansible_collections.edge.mtls.plugins.module_utils.pki.keys import KEY_TYPES
 from ansible_collections.edge.mtls.plugins.modules import certificate_request
 from ansible_collections.edge.mtls.tests.integration.pki_world import SAN, World, say
@@ -181,6 +182,30 @@ def test_a_request_that_openssl_made_is_signed(world, tmp_path, arguments):
     said = say("openssl", "x509", "-in", path, "-noout", "-text")
     assert "evil.example" not in said
     assert "CA:TRUE" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        pytest.param(
+            ["-newkey", "rsa:1024"], "of type RSA-1024, and must be", id="RSA of 1024 bits"
+        ),
+        pytest.param(["-newkey", "ed448"], "of type _?Ed448PublicKey, and must", id="Ed448"),
+        pytest.param(
+            ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime239v1"],
+            "the request can't be checked: .* not .*support",
+            id="unheard-of curve",
+        ),
+    ],
+)
+def test_a_request_that_openssl_made_with_a_strange_key_is_refused(
+    world, tmp_path, arguments, reason
+):
+    words = ["openssl", "req", "-new", "-nodes", "-keyout", tmp_path / "key.pem", *arguments]
+    request = say(*words, "-subj", "/CN=app", "-batch", "-out", "/dev/stdout")
+    start = request.index("-----BEGIN CERTIFICATE REQUEST")
+    with pytest.raises(MtlsError, match=f"server certificate 'strange': .*{reason}"):
+        world.keep(world.server("strange", request=request[start:]))
 
 
 # GnuTLS

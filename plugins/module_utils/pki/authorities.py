@@ -282,9 +282,12 @@ def _check_unchanged(
         differences.append(("common_name", rfc2253(certificate.subject), wanted.common_name))
     if key_type_in(certificate) != wanted.key_type:
         differences.append(("key_type", key_type_in(certificate), wanted.key_type))
-    if path_length_of(certificate) != wanted.path_length:
-        limits = (path_length_of(certificate), wanted.path_length)
-        is_now, asked = ("without limit" if limit is None else limit for limit in limits)
+    # 0 is what an intermediate gets that signs no authority any more. One that once did may keep
+    # its right to: taking it away would take a new certificate.
+    limit = path_length_of(certificate)
+    if limit != wanted.path_length and not (limit is None and wanted.path_length == 0):
+        limits = (limit, wanted.path_length)
+        is_now, asked = ("without limit" if each is None else each for each in limits)
         differences.append(("path_length", is_now, asked))
     parent = find_authority(store, wanted.issuer) if wanted.issuer else None
     if wanted.issuer and parent is None:

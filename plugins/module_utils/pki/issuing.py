@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -303,7 +303,7 @@ def _describe(store: Store, item: Item, now: datetime) -> dict[str, Any]:
         "name": wanted.name,
         "action": item.action,
         "reasons": item.reasons,
-        **_paths(store, asdict(wanted)),
+        **_paths(store, vars(wanted)),
     }
     if certificate is not None:
         chain = item.authority.intermediates if item.authority else []

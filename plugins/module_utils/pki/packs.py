@@ -8,7 +8,9 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from .library import hashes, pkcs12, serialization
+from ..errors import MtlsError
+from .keys import key_type_of
+from .library import VERSION, hashes, pkcs12, serialization
 
 # The passphrase is 125 random bits, beyond guessing, so stretching it would only cost time.
 KDF_ROUNDS = 2048
@@ -23,7 +25,10 @@ def new_passphrase() -> str:
 
 
 def build_pkcs12(name: str, key: Any, certificate: Any, chain: list[Any], passphrase: str) -> bytes:
-    """Pack key, certificate and the authorities above it, encrypted with AES-256."""
+    """Pack key, certificate and the authorities above it, encrypted with AES-256.
+
+    :raises MtlsError: this cryptography can't pack that type of key.
+    """
     private_format = serialization.PrivateFormat
     if hasattr(private_format, "PKCS12"):
         encryption = (
@@ -33,6 +38,15 @@ def build_pkcs12(name: str, key: Any, certificate: Any, chain: list[Any], passph
             .hmac_hash(hashes.SHA256())
             .build(passphrase.encode())
         )
-    else:  # cryptography before 38 leaves no choice
+    else:  # cryptography before 38 leaves no choice: 3DES
         encryption = serialization.BestAvailableEncryption(passphrase.encode())
-    return pkcs12.serialize_key_and_certificates(name.encode(), key, certificate, chain, encryption)
+    try:
+        return pkcs12.serialize_key_and_certificates(
+            name.encode(), key, certificate, chain, encryption
+        )
+    except TypeError as error:
+        raise MtlsError(
+            f"certificate {name!r}: cryptography {VERSION} can't pack a key of type "
+            f"{key_type_of(key.public_key())} as PKCS #12; take another key_type, do without "
+            "pkcs12, or update cryptography"
+        ) from error

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 
 import pytest
 from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
@@ -158,6 +159,13 @@ def test_a_child_with_the_subject_of_its_issuer_would_look_self_issued(store):
         keep_authority(store, "low", issuer="root", common_name="root CA")
 
 
+def test_an_authority_that_signs_no_other_any_more_is_left_as_it_is(store):
+    keep_authority(store, "root")
+    keep_authority(store, "middle", issuer="root")
+    assert not keep_authority(store, "middle", issuer="root", path_length=0)["changed"]
+
+
+
 @pytest.mark.parametrize(
     ("limit", "depth"),
     [pytest.param(0, 0, id="none"), pytest.param(1, 1, id="one"), pytest.param(2, 2, id="two")],
@@ -194,6 +202,19 @@ def test_a_clock_behind_the_store_is_noticed(store, back, is_refused):
             keep_authority(store, now=NOW - back)
     else:
         assert keep_authority(store, now=NOW - back)["changed"] is False
+
+
+def test_a_clock_that_was_never_set_is_noticed_without_a_store(store):
+    for check_mode in (True, False):
+        with pytest.raises(MtlsError, match="says 1970-01-01, which is before this collection was"):
+            keep_authority(store, now=datetime(1970, 1, 1, tzinfo=UTC), check_mode=check_mode)
+    assert not store.path.exists()
+
+
+def test_an_issuer_that_is_no_longer_there_is_named(store):
+    keep_authority(store)
+    with pytest.raises(MtlsError, match="authority 'root': its issuer 'gone' is not in the store"):
+        keep_authority(store, issuer="gone")
 
 
 def test_check_mode_makes_nothing(store):

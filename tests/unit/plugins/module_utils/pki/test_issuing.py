@@ -287,7 +287,15 @@ def test_a_damaged_certificate_is_named(store):
         keep(store, wanted())
 
 
-def test_a_thousand_and_one_reasons_are_counted(store):
+def test_a_certificate_that_cannot_be_read_is_named(store):
+    keep(store, wanted())
+    (store.path / "clients/client1").unlink()
+    (store.path / "clients/client1").symlink_to("client1")
+    with pytest.raises(MtlsError, match=r"client1/certificate\.pem can't be read: Too many levels"):
+        keep(store, wanted())
+
+
+def test_what_is_done_is_counted(store):
     keep(store, *(wanted(f"c{number}") for number in range(4)))
     result = keep(
         store,
@@ -536,3 +544,14 @@ def test_each_pack_has_a_passphrase_of_its_own_that_nobody_guesses(store):
         assert len(each.strip().replace("-", "")) == 25
         assert not set(each.strip()) & set("lo01IO")
     assert len(set(issuing.packs.ALPHABET)) == 32
+
+
+def test_a_key_that_an_old_library_cannot_pack_stops_the_whole_set(store, monkeypatch):
+    def refuse(*_arguments):
+        raise TypeError("Key must be RSA, DSA, or EllipticCurve private key or None.")
+
+    monkeypatch.setattr(pkcs12, "serialize_key_and_certificates", refuse)
+    sentence = (
+        r"certificate 'client1': cryptography .* can't pack a key of type Ed25519 as PKCS #12"
+    )
+    _none_of_the_set(store, sentence, wanted(key_type="Ed25519", pkcs12=True))

@@ -169,6 +169,10 @@ def test_an_alternative_name_that_no_certificate_should_hold_is_refused(text):
         general_name(text, "server")
 
 
+def test_an_alternative_name_of_another_kind_is_still_named():
+    assert general_name_text(x509.RFC822Name("me@example.com")) == "RFC822Name:me@example.com"
+
+
 @pytest.mark.parametrize(
     ("common_name", "expected"),
     [
@@ -176,6 +180,7 @@ def test_an_alternative_name_that_no_certificate_should_hold_is_refused(text):
         pytest.param("a,b", r"CN=a\,b", id="comma"),
         pytest.param('"+<>;\\', r"CN=\"\+\<\>\;\\", id="specials"),
         pytest.param("#a#", r"CN=\#a#", id="number sign at the start only"),
+        pytest.param("#", "CN=#", id="number sign alone"),
         pytest.param("a=b/c", "CN=a=b/c", id="equals and slash stay"),
         pytest.param("a b", "CN=a b", id="space within stays"),
         pytest.param("é", r"CN=\C3\A9", id="two bytes"),
