@@ -34,6 +34,21 @@ PROGRAMS = {"openssl": "openssl", "certutil": "libnss3-tools", "gnutls-cli": "gn
 PUBLISHED = {"FILES.json", "MANIFEST.json", "CHANGELOG.md", "LICENSE", "README.md"}
 PUBLISHED |= {"changelogs", "docs", "meta", "playbooks", "plugins", "roles"}
 
+# What `script/test matrix` tries: the Python of a kind of throw-away host, and the packages.
+# cryptography 36 is EL 9's, the oldest that a supported host brings along.
+MATRIX = {
+    "oldest": ("debian12", "ansible-core=={oldest}"),
+    "newest": ("debian13", "ansible-core=={newest}"),
+    "cryptography": ("debian12", "ansible-core=={oldest}", "cryptography==36.0.2"),
+}
+NOT_IN_MATRIX = (
+    # The environments depart from the pins, which is their purpose.
+    "tests/unit/test_collection.py::test_the_environment_holds_what_is_pinned",
+    # The loader that starts their Python shows in its command line.
+    "tests/unit/plugins/module_utils/test_host.py"
+    "::test_a_real_listener_is_found_once_with_its_lowest_process",
+)
+
 # ansible-test wants to download this bootstrap of pip; Python brings one of its own.
 GET_PIP = """\
 import subprocess, sys
@@ -77,12 +92,17 @@ class Run:
             self.failures.append(failure)
         return passed
 
-    def pytest(self, folder: str, arguments: list[str]) -> None:
-        """Run pytest on the folder, or on what the arguments name in it, counting each test."""
+    def pytest(self, folder: str, arguments: list[str], path: str = "") -> None:
+        """Run pytest on the folder, or on what the arguments name in it, counting each test.
+
+        :param path: where programs are found, pytest first, unless it is as here.
+        """
         results = self.folder / f"{Path(folder).name}.xml"
+        results.unlink(missing_ok=True)  # of an earlier run
         named = any(word.startswith(folder) for word in arguments)
         words = arguments if named else [folder, *arguments]
-        code = self.command("pytest", "-rs", f"--junit-xml={results}", *words)
+        path = path or os.environ["PATH"]
+        code = self.command("pytest", "-rs", f"--junit-xml={results}", *words, PATH=path)
         failed = 0
         for case in ET.parse(results).iter("testcase") if results.exists() else []:
             outcomes = {child.tag for child in case}
@@ -228,6 +248,62 @@ def molecule(run: Run, arguments: list[str]) -> None:
         run.check("molecule", "test", "-s", scenario)
 
 
+def matrix(run: Run, arguments: list[str]) -> None:
+    """Run unit tests and a scenario with the oldest and the newest packages that are supported."""
+    pins = (CHECKOUT / "pins.txt").read_text()
+    requires = re.search(r"'>=(.+)'", (CHECKOUT / "meta/runtime.yml").read_text())
+    pinned = re.findall(r"^ansible-core==([0-9.]+)", pins, re.MULTILINE)
+    if not requires:
+        raise OSError("meta/runtime.yml: requires_ansible is not '>=VERSION'")
+    newest = max(pinned, key=lambda version: [int(part) for part in version.split(".")])
+    if unknown := [name for name in arguments if name not in MATRIX]:
+        run.expect(False, f"no {', '.join(unknown)}; the matrix has {', '.join(MATRIX)}")
+        return
+    for name in arguments or MATRIX:
+        kind, *templates = MATRIX[name]
+        packages = [text.format(oldest=requires[1], newest=newest) for text in templates]
+        venv = environment(run.folder / name, kind, packages)
+        version = output(venv / "bin/python", "--version").strip()
+        print(f"-- {name}: {' and '.join(packages)} on {version}", flush=True)
+        path = f"{venv / 'bin'}:{os.environ['PATH']}"
+        if name == "cryptography":
+            # Only what uses it on managed hosts: the control node always has a current one.
+            tests = ["tests/unit/plugins/module_utils/pki", "tests/unit/plugins/modules"]
+            run.pytest("tests/unit", tests, path)
+            continue
+        run.pytest("tests/unit", [f"--deselect={test}" for test in NOT_IN_MATRIX], path)
+        words = ["molecule", "test", "--scenario-name", "default", "--platform-name", "debian12"]
+        run.check(*words, PATH=path)
+
+
+def environment(folder: Path, kind: str, packages: list[str]) -> Path:
+    """Make a virtual environment of the Python in a throw-away host's base.
+
+    So nobody has to install other Pythons. The base's own loader and libraries run it outside of
+    the base, and because its standard library lies where it looks first, it needs no settings.
+    """
+    root = Path(output(CHECKOUT / "tests/hosts/hosts", "build", kind).strip())
+    name = (root / "usr/bin/python3").readlink().name
+    [loader] = root.glob("usr/lib/*-linux-gnu*/ld-linux*.so.*")
+    python = folder / "base/bin" / name
+    python.parent.mkdir(parents=True)
+    (folder / "base/lib").mkdir()
+    (folder / "base/lib" / name).symlink_to(root / "usr/lib" / name)
+    start = shlex.join(map(str, ["--library-path", loader.parent, root / "usr/bin" / name]))
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(str(loader))} --argv0 "$0" {start} "$@"\n')
+    python.chmod(0o755)
+    output(python, "-m", "venv", "--without-pip", folder / "venv")
+
+    constraints = folder / "constraints.txt"
+    chosen = tuple(package.split("==")[0] + "==" for package in packages)
+    pins = (CHECKOUT / "pins.txt").read_text().splitlines(keepends=True)
+    constraints.write_text("".join(line for line in pins if not line.startswith(chosen)))
+    words: list[str | Path] = ["pip", "--python", folder / "venv/bin/python", "install", "-qq"]
+    words += ["--disable-pip-version-check", "--constraint", constraints, *packages]
+    output(*words, "hypothesis", "molecule", "pytest", PIP_USER="0")
+    return folder / "venv"
+
+
 STAGES: dict[str, Callable[[Run, list[str]], None]] = {
     "lint": lint,
     "sanity": sanity,
@@ -235,7 +311,9 @@ STAGES: dict[str, Callable[[Run, list[str]], None]] = {
     "integration": integration,
     "build": build,
     "molecule": molecule,
+    "matrix": matrix,
 }
+ON_REQUEST = ("matrix",)
 
 
 def main(arguments: list[str]) -> int:
@@ -251,7 +329,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="run-", dir=CACHE) as folder:
         run = Run(Path(folder))
         try:
-            for stage in arguments[:1] or STAGES:
+            for stage in arguments[:1] or [name for name in STAGES if name not in ON_REQUEST]:
                 print(f"== {stage}", flush=True)
                 STAGES[stage](run, arguments[1:])
                 if run.failures:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the edge.mtls authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the tests of the gateway share: a throw-away host, a caller, and certificates to attack with."""
+"""What the tests of the gateway share: a host, a caller, and certificates to attack with."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ class ThrowAwayHost:
 
     def down(self) -> None:
         if self._ssh:
-            subprocess.run([*self._ssh, "-O", "exit", self.address], capture_output=True, check=False)
+            command = [*self._ssh, "-O", "exit", self.address]
+            subprocess.run(command, capture_output=True, check=False)
         self._hosts("down", "--all")
 
     def play(self, variables: dict[str, Any], *arguments: str, fails: bool = False) -> str:
@@ -147,9 +148,7 @@ class ThrowAwayHost:
     def _ship(self) -> None:
         """Bring the collection's code to the host, as Ansible does with each task."""
         folder = CHECKOUT / "plugins/module_utils"
-        files = {
-            str(path.relative_to(folder)): path.read_text() for path in folder.glob("**/*.py")
-        }
+        files = {str(path.relative_to(folder)): path.read_text() for path in folder.glob("**/*.py")}
         done = self._run(f"python3 -c {shlex.quote(UNPACK)}", json.dumps(files))
         assert done.returncode == 0, done.stderr
         self._is_shipped = True
@@ -205,6 +204,20 @@ class Caller:
         if certificate and key:
             self._context.load_cert_chain(certificate, key)
 
+    def connect(
+        self,
+        address: str,
+        server_name: str | None,
+        port: int = 443,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLSocket:
+        plain = socket.create_connection((address, port), timeout=10)
+        try:
+            return self._context.wrap_socket(plain, server_hostname=server_name, session=session)
+        except BaseException:
+            plain.close()
+            raise
+
     def ask(
         self,
         address: str,
@@ -214,21 +227,16 @@ class Caller:
         session: ssl.SSLSession | None = None,
         port: int = 443,
         protocol: str = "HTTP/1.1",
+        target: str = "/",
     ) -> Answer:
         """Send one request as it is written here, so that it may also be a wrong one."""
         named = [f"Host: {host or server_name}"] if protocol == "HTTP/1.1" or host else []
-        request = "\r\n".join([f"GET / {protocol}", *named, "Connection: close", *lines, "", ""])
-        plain = socket.create_connection((address, port), timeout=10)
+        head = [f"GET {target} {protocol}", *named, "Connection: close", *lines]
         try:
-            with self._context.wrap_socket(
-                plain, server_hostname=server_name, session=session
-            ) as tls:
-                tls.sendall(request.encode("latin-1"))
-                received = b""
-                while chunk := tls.recv(65536):
-                    received += chunk
-                head, _found, body = received.partition(b"\r\n\r\n")
-                words = head.split(b" ", 2)
+            with self.connect(address, server_name, port, session) as tls:
+                tls.sendall("\r\n".join([*head, "", ""]).encode("latin-1"))
+                answer, _found, body = receive_all(tls).partition(b"\r\n\r\n")
+                words = answer.split(b" ", 2)
                 return Answer(
                     int(words[1]) if len(words) > 1 else None,
                     body.decode("utf-8", "replace"),
@@ -236,10 +244,15 @@ class Caller:
                     bool(tls.session_reused),
                     tls.session,
                 )
-        except (ssl.SSLError, ConnectionError) as error:
+        except (ssl.SSLError, ConnectionResetError, BrokenPipeError) as error:
             return Answer(None, str(error))
-        finally:
-            plain.close()
+
+
+def receive_all(tls: ssl.SSLSocket) -> bytes:
+    received = b""
+    while chunk := tls.recv(65536):
+        received += chunk
+    return received
 
 
 class Forger:

@@ -21,6 +21,7 @@ from ansible_collections.edge.mtls.tests.integration.gateway import (
     Caller,
     Forger,
     ThrowAwayHost,
+    receive_all,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -155,6 +156,11 @@ def test_the_readme_s_site_is_proven(readme):
     ]
 
 
+def test_a_second_run_changes_nothing(many):
+    recap = many.play(MANY).rpartition("PLAY RECAP")[2]
+    assert " changed=0 " in recap
+
+
 # Every one of them by hand too, against the site that trusts the intermediate only.
 
 
@@ -179,7 +185,9 @@ def test_clients_of_the_pki(many, version, name, status):
     ("authority", "arguments", "status"),
     [
         pytest.param("services", {"common_name": "client1"}, 200, id="control"),
-        pytest.param("services", {"common_name": "client1", "not_after": NOW - DAY}, 400, id="expired"),
+        pytest.param(
+            "services", {"common_name": "client1", "not_after": NOW - DAY}, 400, id="expired"
+        ),
         pytest.param(
             "services",
             {"common_name": "client1", "usage": ExtendedKeyUsageOID.SERVER_AUTH},
@@ -199,7 +207,9 @@ def test_clients_of_the_pki(many, version, name, status):
         pytest.param("partners", {"common_name": "client1"}, 400, id="same subject, a stranger"),
     ],
 )
-def test_certificates_that_the_pki_would_not_sign(many, forged, version, authority, arguments, status):
+def test_certificates_that_the_pki_would_not_sign(
+    many, forged, version, authority, arguments, status
+):
     answer = Caller(*forged(authority, **arguments), version).ask(many.address, APP)
     assert answer.status == status
 
@@ -219,9 +229,7 @@ def test_a_self_signed_client_cannot_sign_for_others(many, tmp_path):
 def test_a_name_that_needs_quoting_is_told_from_others(many):
     answer = caller(many, "odd").ask(many.address, LONG, port=9443)
     assert answer.status == 200
-    assert answer.headers_seen["x-ssl-dn"] == (
-        r"CN=J\C3\BCrgen \"J\"\, {1\;2} \\ #\+\<\>="
-    )
+    assert answer.headers_seen["x-ssl-dn"] == (r"CN=J\C3\BCrgen \"J\"\, {1\;2} \\ #\+\<\>=")
     assert caller(many, "partner").ask(many.address, LONG, port=9443).status == 403
     assert caller(many, "odd").ask(many.address, f"any.{LONG}", port=9443).status == 200
 
@@ -268,6 +276,23 @@ def test_a_host_that_no_site_has_is_not_served(many, version, request_, certific
 def test_a_site_of_another_port_is_not_served(many):
     answer = caller(many, "lonely").ask(many.address, LONELY)
     assert answer.status is None
+
+
+def test_another_site_s_address_in_the_request_is_not_served(many):
+    answer = caller(many, "client1").ask(many.address, APP, target=f"https://{PARTNER}/")
+    assert answer.status == 421
+
+
+def test_each_request_of_a_connection_is_checked(many):
+    requests = "".join(
+        f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: {connection}\r\n\r\n"
+        for host, connection in [(APP, "keep-alive"), (PARTNER, "keep-alive"), (APP, "close")]
+    )
+    with caller(many, "client1").connect(many.address, APP) as tls:
+        tls.sendall(requests.encode())
+        answers = receive_all(tls).decode()
+    # The wrong one ends it.
+    assert re.findall(r"HTTP/1\.1 (\d+)", answers) == ["200", "421"]
 
 
 def test_two_hosts_in_one_request_are_refused(many):
@@ -343,6 +368,9 @@ def test_a_switch_takes_effect_at_once(many):
     for version in (TLS12, TLS13):
         who = caller(many, "client1", version)
         before[version] = (who, who.ask(many.address, APP).session)
+    idle = caller(many, "client1").connect(many.address, APP)
+    idle.sendall(f"HEAD / HTTP/1.1\r\nHost: {APP}\r\n\r\n".encode())
+    assert b" 200 OK" in idle.recv(4096)
     lonely = caller(many, "lonely")
     lonely_session = lonely.ask(many.address, LONELY, port=8443).session
     app, partner, _odd, its = MANY["mtls_gateway_sites"]
@@ -355,6 +383,9 @@ def test_a_switch_takes_effect_at_once(many):
         # The list is looked at with every request.
         answer = who.ask(many.address, APP, session=session)
         assert (answer.status, answer.resumed) == (403, True)
+    # A connection that was open is not any more.
+    assert idle.recv(4096) == b""
+    idle.close()
     # Who is trusted is looked at in the handshake, so the old one must not do.
     answer = lonely.ask(many.address, LONELY, session=lonely_session, port=8443)
     assert (answer.status, answer.resumed) == (400, False)

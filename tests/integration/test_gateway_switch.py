@@ -91,7 +91,9 @@ def steady(host):
 @pytest.fixture
 def clean(host):
     """Leave nothing of the site that a test tries, and notice what it leaves itself."""
-    look = "find /etc/nginx -ls | awk '{print $3, $5, $6, $11, $12, $13}'; systemctl is-active nginx"
+    look = (
+        "find /etc/nginx -ls | awk '{print $3, $5, $6, $11, $12, $13}'; systemctl is-active nginx"
+    )
     before = host.shell(look)
     yield
     assert isinstance(host.switch(owned_paths=[f"{ENABLED}/mtls-try.conf"]), dict)
@@ -127,7 +129,7 @@ def test_an_upstream_that_does_not_resolve_is_refused(host, clean, steady):
 
 def test_a_server_name_that_another_file_has_is_refused(host, clean, steady):
     # nginx itself only warns, and asks whichever file it reads first.
-    theirs = f"server {{ listen 9000; server_name a.example.com; }}"
+    theirs = "server { listen 9000; server_name a.example.com; }"
     content = f"{OURS}server {{\n    listen 9000;\n    server_name a.example.com;\n}}\n"
     host.write(f"{ENABLED}/zzz", theirs)
     said = host.switch(files=[{"path": site()["path"], "content": content}])

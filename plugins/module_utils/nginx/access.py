@@ -36,9 +36,11 @@ def complete_access(
     if allow is not None:
         _check_allow(allow, where, trusted, by_name, by_client)
     listed = allow or {"clients": [], "issuers": [], "subjects": []}
+    # Sets, because there may be as many names as clients.
+    allowed = allow and {kind: set(names) for kind, names in allow.items()}
     return {
         "authorities": trusted["authorities"],
-        "clients": trusted["clients"],
+        "clients": list(trusted["clients"]),
         "verify_depth": trusted["depth"],
         # Only what these authorities signed gets in; empty when any chain to the root will do.
         "trusted_issuers": _quoted([_dn(by_name[name]) for name in trusted["issuers"]], where),
@@ -51,7 +53,7 @@ def complete_access(
         "callers": [
             {
                 "name": client["name"],
-                "verdict": _verdict(client, trusted, allow),
+                "verdict": _verdict(client, trusted, allowed),
                 "subject": _dn(client),
             }
             for client in clients
@@ -84,7 +86,14 @@ def _trusted(
                 f"{where}: trusted_clients {name!r} is signed by authority "
                 f"{by_client[name]['issuer']!r}; trust that with client_authority instead"
             )
-    return {"authorities": [], "clients": clients, "depth": 1, "issuers": [], "reach": []}
+    # Without repetitions, and quick to look into.
+    return {
+        "authorities": [],
+        "clients": dict.fromkeys(clients),
+        "depth": 1,
+        "issuers": [],
+        "reach": [],
+    }
 
 
 def _check_allow(
@@ -124,17 +133,21 @@ def _check_allow(
 
 
 def _is_trusted(client: dict[str, Any], trusted: dict[str, Any]) -> bool:
-    return client["issuer"] in trusted["reach"] or client["name"] in trusted["clients"]
+    if client["issuer"] == "self":
+        return client["name"] in trusted["clients"]
+    return client["issuer"] in trusted["reach"]
 
 
-def _verdict(client: dict[str, Any], trusted: dict[str, Any], allow: dict[str, Any] | None) -> str:
+def _verdict(
+    client: dict[str, Any], trusted: dict[str, Any], allowed: dict[str, set[str]] | None
+) -> str:
     if not _is_trusted(client, trusted):
         return "not trusted"
     is_allowed = (
-        allow is None
-        or client["name"] in allow["clients"]
-        or client["issuer"] in allow["issuers"]
-        or _dn(client) in allow["subjects"]
+        allowed is None
+        or client["name"] in allowed["clients"]
+        or client["issuer"] in allowed["issuers"]
+        or _dn(client) in allowed["subjects"]
     )
     return "allowed" if is_allowed else "not on the list"
 
@@ -156,7 +169,7 @@ def _trusted_authorities(name: str, authorities: list[dict[str, Any]]) -> dict[s
         # nginx has no partial chains: the root must be there, and what stands between helps
         # clients that show their own certificate only.
         "authorities": [*reach, *above],
-        "clients": [],
+        "clients": {},
         # ssl_verify_depth counts the intermediates of a chain.
         "depth": max(1, *level.values()),
         "issuers": reach if above else [],

@@ -9,8 +9,10 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
+from typing import IO
 
 from ..errors import MtlsError
 from ..host import find_init, find_nginx_master
@@ -95,9 +97,9 @@ class Nginx:
             said = _emergencies(logs, master)
             # It tries to bind five times in 2 s before it gives up, and says so last.
             if (said and "bind() to" not in said[-1]) or time.monotonic() > deadline:
+                reason = f"its workers did not change within {RELOAD_TIMEOUT_SECONDS:g} s"
                 raise MtlsError(
-                    "nginx went on with its old configuration: "
-                    + _words("\n".join(said) or f"no new worker in {RELOAD_TIMEOUT_SECONDS:g} s")
+                    "nginx went on with its old configuration: " + _words("\n".join(said) or reason)
                 )
             time.sleep(0.02)
 
@@ -108,18 +110,27 @@ class Nginx:
         return self._run(["systemctl", "--quiet", "is-active", "nginx"]).returncode == 0
 
     def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
-        try:
-            return subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=120,
-                check=False,
+        # Into files, because an nginx that logs to stderr would keep a pipe open for good.
+        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+            try:
+                done = subprocess.run(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=errors,
+                    timeout=120,
+                    check=False,
+                )
+            except (OSError, subprocess.SubprocessError) as error:
+                raise MtlsError(f"{command[0]} can't be run: {error}") from error
+            return subprocess.CompletedProcess(
+                command, done.returncode, _content(output), _content(errors)
             )
-        except (OSError, subprocess.SubprocessError) as error:
-            raise MtlsError(f"{command[0]} can't be run: {error}") from error
+
+
+def _content(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode("utf-8", "replace")
 
 
 def _workers(master: int) -> set[int]:

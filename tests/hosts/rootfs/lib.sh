@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Sourced by the recipes that turn a copy of a Debian root into another distribution.
 # They run in namespaces of their own: no mount of theirs has to be undone.
 

@@ -26,7 +26,9 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    build = commands.add_parser("build", help="build the bases that are missing")
+    build = commands.add_parser(
+        "build", help="build the bases that are missing; print where they are"
+    )
     build.add_argument("kinds", nargs="*", metavar="KIND", help="only for these kinds of hosts")
 
     up = commands.add_parser("up", help="boot hosts, replacing any of the same name")
@@ -59,7 +61,9 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("list", help="list the hosts of all labs on this machine")
 
     clean = commands.add_parser("clean", help="remove bases that are out of date")
-    clean.add_argument("--all", action="store_true", help="every base and prepared image that no host runs on")
+    clean.add_argument(
+        "--all", action="store_true", help="every base and prepared image that no host runs on"
+    )
     return top
 
 
@@ -109,6 +113,8 @@ def _build(args: argparse.Namespace) -> None:
     machine.require(building=True)
     start = time.monotonic()
     bases.ensure(kinds)
+    for name in dict.fromkeys(bases.find_kind(kind).base for kind in kinds):
+        print(bases.base_folder(name) / "root")
     say(f"every base is there after {time.monotonic() - start:.0f} s")
 
 

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # keeper.sh GROUP... -- COMMAND...: keep systemd-nspawn running in control groups.
 # systemd-nspawn ends with status 133 when its host reboots, to be started again, and makes the
 # host's groups below the one it is started in.

@@ -53,10 +53,8 @@ def test_the_proof_in_a_template():
         "status": 200,
         "store_path": "/store",
         "ca_path": "",
-        **dict.fromkeys(
-            ("clients", "strangers"),
-            {"client/root1": {"fullchain_path": "/c", "key_path": "/k"}},
-        ),
+        "clients": {"client/root1": {"fullchain_path": "/c", "key_path": "/k"}},
+        "strangers": {"client/root1": {"fullchain_path": "/c", "key_path": "/k"}},
     }
     answer = {"outcome": "refused", "status": None, "error": "no", "content": "", "json": None}
     table = render(

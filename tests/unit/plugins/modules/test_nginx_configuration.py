@@ -80,7 +80,7 @@ def test_every_option_reaches_the_switch():
 def test_what_is_returned_is_what_is_documented(capsys, monkeypatch, arguments):
     result = run_main(capsys, monkeypatch, arguments)
     documented = set(yaml.safe_load(nginx_configuration.RETURN))
-    assert set(result) == {*documented, "changed", "diff", "invocation"}
+    assert set(result) - {"invocation"} == {*documented, "changed", "diff"}
 
 
 def test_the_module_switches_once(capsys, monkeypatch, arguments, tmp_path):

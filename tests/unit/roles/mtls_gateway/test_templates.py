@@ -240,7 +240,7 @@ def test_each_rule_stands_on_an_exact_map(options):
 
 @each_site
 def test_who_is_in_the_maps(options):
-    [site] = completed_sites(wanted_site(**options))
+    [_site] = completed_sites(wanted_site(**options))
     found = {
         words[2]: [key for (key, _value), _inner in block[1:]]
         for words, block in parse(render_site(**options))
@@ -264,7 +264,9 @@ def test_who_is_in_the_maps(options):
 def test_the_verdict_is_refused_until_a_rule_allows(options):
     server = only_server(render_site(**options))
     statements = [
-        words for words, _inner in server if words[0] in ("set", "if") and "_issuer)" not in words[-1]
+        words
+        for words, _inner in server
+        if words[0] in ("set", "if") and "_issuer)" not in words[-1]
     ]
     if options["allow"] is None:
         assert statements == []
@@ -295,7 +297,9 @@ def test_the_rest_of_a_site(options):
     assert value(location, "proxy_ssl_verify") == ["on"]
     assert value(location, "proxy_ssl_server_name") == ["on"]
     assert value(location, "proxy_ssl_name") == ["backend.example.com"]
-    assert value(location, "proxy_ssl_trusted_certificate") == ["/etc/ssl/certs/ca-certificates.crt"]
+    assert value(location, "proxy_ssl_trusted_certificate") == [
+        "/etc/ssl/certs/ca-certificates.crt"
+    ]
     assert value(server, "ssl_certificate") == ["/etc/ssl/a.pem"]
     assert value(server, "ssl_certificate_key") == ["/etc/ssl/a.key"]
     assert value(server, "ssl_protocols") == ["TLSv1.2"]
@@ -415,7 +419,9 @@ def test_larger_buckets_are_asked_for_when_they_are_needed(options, directive):
 def session_cache(*sites, **given):
     completed = completed_sites(*sites)
     found = variables(completed, **given)
-    return value(only_server(render("site.conf.j2", site=completed[0], **found)), "ssl_session_cache")
+    return value(
+        only_server(render("site.conf.j2", site=completed[0], **found)), "ssl_session_cache"
+    )
 
 
 def test_other_trust_ends_old_sessions():
@@ -485,7 +491,9 @@ def test_nginx_reads_the_bucket_size_before_the_first_map(name):
     assert in_order[1].endswith(f"/mtls-{name}.conf")
 
 
-@pytest.mark.parametrize("source", [FILES, {"source": "self_signed"}], ids=lambda each: each["source"])
+@pytest.mark.parametrize(
+    "source", [FILES, {"source": "self_signed"}], ids=lambda each: each["source"]
+)
 def test_a_certificate_of_another_source_is_not_written(source):
     files, _links = switched("Debian", wanted_site(certificate=source))
     assert "/etc/nginx/mtls/app/fullchain.pem" not in files

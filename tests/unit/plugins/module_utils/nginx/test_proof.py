@@ -88,9 +88,7 @@ def test_every_site_is_asked():
 
 def test_the_requests_show_what_they_say():
     by_name = {case["case"]: case for case in cases(completed_site(**RESTRICTED))}
-    shown = {
-        name: case["request"].get("client_certificate_path") for name, case in by_name.items()
-    }
+    shown = {name: case["request"].get("client_certificate_path") for name, case in by_name.items()}
     assert shown == {
         "certificate of services1": "/store/services1/fullchain.pem",
         "services1 forging X-SSL-DN": "/store/services1/fullchain.pem",
@@ -220,7 +218,10 @@ def test_any_other_answer_fails(case, answer):
     [
         pytest.param(ALLOWED, answered(403), "it was answered with 403", id="kept out"),
         pytest.param(
-            ALLOWED, answered(502), "it was answered with 502: the upstream does not answer", id="502"
+            ALLOWED,
+            answered(502),
+            "it was answered with 502: the upstream does not answer",
+            id="502",
         ),
         pytest.param(
             ALLOWED, answered(504), "it was answered with 504: the upstream is too slow", id="504"

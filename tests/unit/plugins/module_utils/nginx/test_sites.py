@@ -43,7 +43,9 @@ def refusal(**options):
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["", "App", "-app", "a.b", "a/b", "a" * 64, "default", "store", "ä"])
+@pytest.mark.parametrize(
+    "name", ["", "App", "-app", "a.b", "a/b", "a" * 64, "default", "store", "ä"]
+)
 def test_a_name_that_cannot_name_files_is_refused(name):
     assert refusal(name=name).startswith(f"mtls_gateway_sites[0] ({name}): name must be 1 to 63 of")
 
@@ -51,17 +53,25 @@ def test_a_name_that_cannot_name_files_is_refused(name):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        pytest.param({"server_name": "192.0.2.1"}, "server_name 192.0.2.1 is an address", id="IPv4"),
+        pytest.param(
+            {"server_name": "192.0.2.1"}, "server_name 192.0.2.1 is an address", id="IPv4"
+        ),
         pytest.param({"server_name": "::1"}, "server_name ::1 is an address", id="IPv6"),
         pytest.param({"server_name": "[::1]"}, "is an address", id="IPv6 in brackets"),
         pytest.param(
-            {"server_name": "*.example.com"}, "must be one host, which the proof calls", id="wildcard"
+            {"server_name": "*.example.com"},
+            "must be one host, which the proof calls",
+            id="wildcard",
         ),
         pytest.param({"server_name": ".example.com"}, "must be a host name", id="leading dot"),
         pytest.param({"server_name": "a..b"}, "must be a host name", id="empty label"),
-        pytest.param({"server_name": "~^app"}, "must be a host name", id="nginx's regular expression"),
+        pytest.param(
+            {"server_name": "~^app"}, "must be a host name", id="nginx's regular expression"
+        ),
         pytest.param({"server_name": "bücher.example"}, "must be a host name", id="not ASCII"),
-        pytest.param({"server_name": "app.example.com:8443"}, "must be a host name", id="with port"),
+        pytest.param(
+            {"server_name": "app.example.com:8443"}, "must be a host name", id="with port"
+        ),
         pytest.param({"server_name": f"{'a' * 64}.com"}, "must be a host name", id="long label"),
         pytest.param({"server_name": ".".join(["a" * 60] * 5)}, "must be a host name", id="long"),
         pytest.param(
@@ -100,7 +110,9 @@ def test_a_server_name_that_no_client_could_send_is_refused(options, sentence):
             lambda text: {"certificate": {**FILES, "certificate_path": f"/a{text}"}},
             id="certificate_path",
         ),
-        pytest.param(lambda text: {"certificate": {**FILES, "key_path": f"/a{text}"}}, id="key_path"),
+        pytest.param(
+            lambda text: {"certificate": {**FILES, "key_path": f"/a{text}"}}, id="key_path"
+        ),
         pytest.param(
             lambda text: {"tls_profile": "custom", "tls_protocols": [f"TLSv1.3{text}"]},
             id="tls_protocols",
@@ -210,7 +222,9 @@ def test_every_other_identity_header_is_blanked():
             {"source": "files", "key_path": "/k"}, "needs certificate_path and key_path", id="half"
         ),
         pytest.param(
-            {**FILES, "key_path": "k"}, "certificate path 'k' must be a plain absolute", id="relative"
+            {**FILES, "key_path": "k"},
+            "certificate path 'k' must be a plain absolute",
+            id="relative",
         ),
         pytest.param(
             {**FILES, "source": "authority"},
@@ -228,7 +242,9 @@ def test_every_other_identity_header_is_blanked():
             id="unknown authority",
         ),
         pytest.param({"source": "acme"}, "value of source must be one of", id="unknown source"),
-        pytest.param({"key_type": "RSA"}, "value of key_type must be one of", id="unknown key type"),
+        pytest.param(
+            {"key_type": "RSA"}, "value of key_type must be one of", id="unknown key type"
+        ),
     ],
 )
 def test_a_server_certificate_that_cannot_be_is_refused(certificate, sentence):
@@ -250,7 +266,9 @@ def test_without_an_authority_the_server_certificate_needs_another_source():
     ("certificate", "expected"),
     [
         pytest.param(
-            {}, ("/etc/nginx/mtls/app/fullchain.pem", "/etc/nginx/mtls/app/key-p-256.pem"), id="authority"
+            {},
+            ("/etc/nginx/mtls/app/fullchain.pem", "/etc/nginx/mtls/app/key-p-256.pem"),
+            id="authority",
         ),
         pytest.param(
             {"key_type": "RSA-2048"},
@@ -294,7 +312,10 @@ def test_the_smallest_site_is_completed():
         },
     }
     assert {option: site[option] for option in expected} == expected
-    assert (site["certificate"]["source"], site["certificate"]["authority"]) == ("authority", "root")
+    assert (site["certificate"]["source"], site["certificate"]["authority"]) == (
+        "authority",
+        "root",
+    )
     assert not site["access"]["is_restricted"]
 
 
@@ -326,7 +347,9 @@ def pair(**options):
             id="same server name as an alias",
         ),
         pytest.param(pair(tls_profile="modern"), "it shares port 443 with", id="other TLS profile"),
-        pytest.param(pair(session_timeout_seconds=60), "it shares port 443 with", id="other sessions"),
+        pytest.param(
+            pair(session_timeout_seconds=60), "it shares port 443 with", id="other sessions"
+        ),
     ],
 )
 def test_two_sites_that_cannot_stand_together_are_refused(sites, sentence):

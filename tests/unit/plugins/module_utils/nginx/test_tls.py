@@ -96,7 +96,10 @@ def test_custom_says_exactly_what_is_wanted():
             id="RSA ciphers for an ECDSA key",
         ),
         pytest.param(
-            {"certificate": {"key_type": "RSA-4096"}, **custom(protocols=["TLSv1.2"], ciphers=[ECDSA])},
+            {
+                "certificate": {"key_type": "RSA-4096"},
+                **custom(protocols=["TLSv1.2"], ciphers=[ECDSA]),
+            },
             "add one that starts with ECDHE-RSA-, or set certificate.key_type to P-256",
             id="ECDSA ciphers for an RSA key",
         ),
@@ -120,7 +123,10 @@ def test_settings_that_are_unsafe_or_of_no_use_are_refused(options, sentence):
             id="the key's type is not known",
         ),
         pytest.param(
-            {"certificate": {"key_type": "Ed25519"}, **custom(protocols=["TLSv1.2"], ciphers=[ECDSA])},
+            {
+                "certificate": {"key_type": "Ed25519"},
+                **custom(protocols=["TLSv1.2"], ciphers=[ECDSA]),
+            },
             id="Ed25519 counts as ECDSA",
         ),
         pytest.param(custom(protocols=["TLSv1.3"]), id="TLS 1.3 alone"),

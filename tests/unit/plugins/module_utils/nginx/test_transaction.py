@@ -175,7 +175,9 @@ def test_nobody_sees_half_a_file(tmp_path, monkeypatch):
     seen = []
     rename = os.rename
     monkeypatch.setattr(os, "fsync", lambda _descriptor: seen.append(path.read_text()))
-    monkeypatch.setattr(os, "rename", lambda *names: (seen.append(path.read_text()), rename(*names)))
+    monkeypatch.setattr(
+        os, "rename", lambda *names: (seen.append(path.read_text()), rename(*names))
+    )
     put(str(path), Content("new"))
     # Written, renamed, and the folder synced.
     assert seen == ["old", "old", "new"]
@@ -211,7 +213,7 @@ def test_a_full_disk_is_said_before_anything_is_changed(tmp_path, monkeypatch):
     monkeypatch.setattr(transaction.shutil, "disk_usage", lambda _path: usage)
     fits, does_not = Change("/a", None, Content("12345")), Change("/a", None, Content("123456"))
     check_space(str(tmp_path / "not/there/yet"), [fits])
-    with pytest.raises(MtlsError, match="the disk that holds .* is full: 64 KiB are needed"):
+    with pytest.raises(MtlsError, match=r"the disk that holds .* is full: 64 KiB are needed"):
         check_space(str(tmp_path), [does_not])
 
 

@@ -165,7 +165,6 @@ def test_an_authority_that_signs_no_other_any_more_is_left_as_it_is(store):
     assert not keep_authority(store, "middle", issuer="root", path_length=0)["changed"]
 
 
-
 @pytest.mark.parametrize(
     ("limit", "depth"),
     [pytest.param(0, 0, id="none"), pytest.param(1, 1, id="one"), pytest.param(2, 2, id="two")],
