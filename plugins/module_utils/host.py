@@ -44,6 +44,8 @@ class ListeningSocket:
 def describe_host() -> dict[str, Any]:
     """Answer the module's question."""
     return {
+        **parse_os_release((_read("/etc/os-release") or b"").decode("utf-8", "replace")),
+        "package_manager": find_package_manager(),
         "init": find_init(),
         "epoch_seconds": time.time(),
         "ipv6": can_bind_ipv6(),
@@ -99,6 +101,28 @@ def parse_nginx_version(text: str) -> dict[str, str | None]:
     }
 
 
+def parse_os_release(text: str) -> dict[str, str | None]:
+    """Read the distribution's name and its family, by Ansible's names, from os-release(5)."""
+    values = dict(
+        line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#")
+    )
+    fields = {key: value.strip().strip("\"'") for key, value in values.items()}
+    names = [fields.get("ID", ""), *fields.get("ID_LIKE", "").split()]
+    families = {
+        "debian": "Debian",
+        "ubuntu": "Debian",
+        "rhel": "RedHat",
+        "centos": "RedHat",
+        "fedora": "RedHat",
+        "arch": "Archlinux",
+    }
+    found = [families[name] for name in names if name in families]
+    return {
+        "distribution": fields.get("PRETTY_NAME") or fields.get("NAME"),
+        "os_family": found[0] if found else None,
+    }
+
+
 def parse_paths(content: bytes) -> list[str]:
     """Pick the absolute paths from /proc/PID/cmdline; other words may be secrets."""
     words = content.decode("utf-8", "replace").split("\0")
@@ -106,6 +130,14 @@ def parse_paths(content: bytes) -> list[str]:
 
 
 # What the host says
+
+
+def find_package_manager() -> str | None:
+    """Name the package manager of this host, or None for one that we don't know."""
+    for name in ("apt-get", "dnf", "yum", "pacman"):
+        if shutil.which(name, path=_SYSTEM_PATH):
+            return name.replace("-get", "")
+    return None
 
 
 def find_init() -> str:

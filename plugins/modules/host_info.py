@@ -38,6 +38,21 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+distribution:
+  description: The distribution's name as it calls itself, or null.
+  returned: success
+  type: str
+  sample: Debian GNU/Linux 12 (bookworm)
+os_family:
+  description: V(Debian), V(RedHat) or V(Archlinux), as Ansible's facts name them, or null.
+  returned: success
+  type: str
+  sample: Debian
+package_manager:
+  description: V(apt), V(dnf), V(yum) or V(pacman), or null.
+  returned: success
+  type: str
+  sample: apt
 init:
   description: V(systemd) when it is process 1 and has booted this host, else V(none).
   returned: success

@@ -254,6 +254,29 @@ def test_the_init_system(monkeypatch, has_folder, process, expected):
     assert host.find_init() == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param('ID=debian\nPRETTY_NAME="Debian 12"\n', ("Debian 12", "Debian"), id="Debian"),
+        pytest.param("NAME=Ubuntu\nID=ubuntu\nID_LIKE=debian\n", ("Ubuntu", "Debian"), id="Ubuntu"),
+        pytest.param(
+            'NAME="Rocky Linux"\nID="rocky"\nID_LIKE="rhel centos fedora"\n',
+            ("Rocky Linux", "RedHat"),
+            id="Rocky",
+        ),
+        pytest.param("NAME='Fedora Linux'\nID=fedora\n", ("Fedora Linux", "RedHat"), id="Fedora"),
+        pytest.param(
+            '# a comment\nNAME="Arch Linux"\nID=arch\n', ("Arch Linux", "Archlinux"), id="Arch"
+        ),
+        pytest.param("NAME=Alpine\nID=alpine\n", ("Alpine", None), id="another"),
+        pytest.param("", (None, None), id="nothing"),
+    ],
+)
+def test_the_distribution_is_told_by_os_release(text, expected):
+    found = host.parse_os_release(text)
+    assert (found["distribution"], found["os_family"]) == expected
+
+
 def test_a_host_is_described():
     found = host_info.run({}, check_mode=True)
     assert abs(found.pop("epoch_seconds") - time.time()) < 60
@@ -262,6 +285,9 @@ def test_a_host_is_described():
     assert found["changed"] is False
     assert set(found) == {
         "changed",
+        "distribution",
+        "os_family",
+        "package_manager",
         "init",
         "ipv6",
         "python",
