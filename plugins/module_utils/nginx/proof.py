@@ -98,17 +98,21 @@ def proof_table(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
     :param results: edge.mtls.probe's results, each with its case under ``item``.
     """
-    return [
-        {
-            "site": result["item"]["site"],
-            "case": result["item"]["case"],
-            "expected": _expectation(result["item"]["expected"]),
-            "answer": _answer(result, result["item"]["expected"]),
-            "passed": _failure(result, result["item"]["expected"]) is None,
-            "failure": _failure(result, result["item"]["expected"]) or "",
-        }
-        for result in results
-    ]
+    table = []
+    for result in results:
+        case, expected = result["item"], result["item"]["expected"]
+        failure = _failure(result, expected)
+        table.append(
+            {
+                "site": case["site"],
+                "case": case["case"],
+                "expected": _expectation(expected),
+                "answer": _answer(result, expected),
+                "passed": failure is None,
+                "failure": failure or "",
+            }
+        )
+    return table
 
 
 def _case(
