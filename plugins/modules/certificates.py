@@ -36,12 +36,18 @@ options:
         type: str
         choices: [client, server]
         default: client
+      state:
+        description:
+          - V(absent) removes the files of that name, its keys too. The index keeps every
+            certificate that was issued, and none is revoked by this.
+        type: str
+        choices: [present, absent]
+        default: present
       issuer:
         description:
-          - Name of the authority that signs it.
+          - Name of the authority that signs it. Needed unless O(certificates[].state=absent).
           - V(self) makes a self-signed certificate, which whoever trusts it must be given itself.
         type: str
-        required: true
       common_name:
         description:
           - Common name of the subject, 1 to 64 bytes in UTF-8.
@@ -106,7 +112,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: How many certificates were (in check mode, would be) left, issued, renewed, reissued.
+  description: How many certificates were (in check mode, would be) left, issued, renewed, reissued
+    or forgotten.
   type: str
   returned: success
   sample: ok 12, renew 3, reissue 1
@@ -119,7 +126,7 @@ certificates:
       description: Name in the store.
       type: str
     action:
-      description: V(ok), V(issue), V(renew) or V(reissue).
+      description: V(ok), V(issue), V(renew), V(reissue) or V(forget).
       type: str
     reasons:
       description: Why something was done.
@@ -193,7 +200,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
         "options": {
             "name": {"type": "str", "required": True},
             "profile": {"type": "str", "choices": PROFILES, "default": "client"},
-            "issuer": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "issuer": {"type": "str"},
             "common_name": {"type": "str"},
             "subject_alternative_names": {"type": "list", "elements": "str", "default": []},
             "key_type": {"type": "str", "choices": KEY_TYPES, "default": DEFAULT_KEY_TYPE},
@@ -202,6 +210,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "request": {"type": "str"},
             "pkcs12": {"type": "bool", "default": False},
         },
+        "required_if": [("state", "present", ("issuer",))],
     },
 }
 
@@ -211,15 +220,20 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
     :raises MtlsError: an entry can't be met; nothing has been issued then.
     """
+    store = Store(params["store_path"])
+    entries: dict[str, list[dict[str, Any]]] = {"present": [], "absent": []}
+    for entry in params["certificates"]:
+        entries[entry["state"]].append({k: v for k, v in entry.items() if k != "state"})
     if check_mode and not is_available():
         # A bare host: nothing can have been issued there yet.
-        return plan_without_library(Store(params["store_path"]), params["certificates"])
+        return plan_without_library(store, entries["present"])
     require_cryptography()
     wanted = [
         WantedCertificate(**{**entry, "common_name": entry["common_name"] or entry["name"]})
-        for entry in params["certificates"]
+        for entry in entries["present"]
     ]
-    result = ensure_certificates(Store(params["store_path"]), wanted, utc_now(), check_mode)
+    unwanted = [(entry["profile"], entry["name"]) for entry in entries["absent"]]
+    result = ensure_certificates(store, wanted, utc_now(), check_mode, unwanted)
     result["diff"] = [
         {
             "before": "",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -43,6 +44,7 @@ from .requests import read_request
 from .store import CERTIFICATE, FULLCHAIN, KEY, Issue, Store
 
 SELF = "self"
+ACTIONS = ("ok", "issue", "renew", "reissue", "forget")
 
 
 @dataclass(frozen=True)
@@ -113,13 +115,20 @@ class Item:
 
 
 def ensure_certificates(
-    store: Store, wanted: list[WantedCertificate], now: datetime, check_mode: bool
+    store: Store,
+    wanted: list[WantedCertificate],
+    now: datetime,
+    check_mode: bool,
+    unwanted: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Any]:
-    """Issue what is missing, due or different, and describe the whole set.
+    """Issue what is missing, due or different, forget what is unwanted, describe the whole set.
 
+    :param unwanted: profile and name of certificates whose files go; the index keeps them.
     :raises MtlsError: an entry can't be met; nothing has been issued then.
     """
-    _check_unique(wanted)
+    for profile, name in unwanted:
+        check_entry_name(name, f"{profile} certificate {name!r}")
+    _check_unique([*((entry.profile, entry.name) for entry in wanted), *unwanted])
     store.check_usable()
     check_clock(store, now)
     items = _plan(store, wanted, now, check_mode)
@@ -131,10 +140,11 @@ def ensure_certificates(
     results = {
         f"{item.wanted.profile}/{item.wanted.name}": _describe(store, item, now) for item in items
     }
-    actions = [item.action for item in items]
-    plan = {action: actions.count(action) for action in ("ok", "issue", "renew", "reissue")}
+    results.update(_forget(store, unwanted, check_mode))
+    actions = [each["action"] for each in results.values()]
+    plan = {action: actions.count(action) for action in ACTIONS}
     return {
-        "changed": any(item.reasons for item in items),
+        "changed": any(each["reasons"] for each in results.values()),
         "certificates": results,
         "plan": ", ".join(f"{action} {count}" for action, count in plan.items() if count),
     }
@@ -160,12 +170,32 @@ def plan_without_library(store: Store, entries: list[dict[str, Any]]) -> dict[st
     }
 
 
-def _check_unique(wanted: list[WantedCertificate]) -> None:
+def _forget(
+    store: Store, unwanted: Sequence[tuple[str, str]], check_mode: bool
+) -> dict[str, dict[str, Any]]:
+    due = [each for each in unwanted if store.exists and store.has_files(*each)]
+    if due and not check_mode:
+        with store.locked():
+            for profile, name in due:
+                store.forget(profile, name)
+    return {
+        f"{profile}/{name}": {
+            "name": name,
+            "action": "forget" if (profile, name) in due else "ok",
+            "reasons": ["not wanted any more"] if (profile, name) in due else [],
+        }
+        for profile, name in unwanted
+    }
+
+
+def _check_unique(names: list[tuple[str, str]]) -> None:
     seen: set[tuple[str, str]] = set()
-    for entry in wanted:
-        if (entry.profile, entry.name) in seen:
-            raise MtlsError(f"{entry.where} is asked for twice: names must be unique")
-        seen.add((entry.profile, entry.name))
+    for profile, name in names:
+        if (profile, name) in seen:
+            raise MtlsError(
+                f"{profile} certificate {name!r} is asked for twice: names must be unique"
+            )
+        seen.add((profile, name))
 
 
 def _plan(

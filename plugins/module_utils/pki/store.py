@@ -171,10 +171,32 @@ class Store:
         finally:
             os.umask(old_umask)
 
+    def has_files(self, kind: str, name: str) -> bool:
+        """Tell whether there are files of a name, current or older."""
+        return os.path.lexists(self.folder(kind, name)) or self._generations(kind, name).exists()
+
+    def forget(self, kind: str, name: str) -> None:
+        """Remove all files of a name, keys too. The index keeps its certificates.
+
+        The caller holds the lock.
+
+        :raises MtlsError: they can't be removed.
+        """
+        try:
+            # The link first: without it nobody takes what is left for current.
+            self.folder(kind, name).unlink(missing_ok=True)
+            if self._generations(kind, name).exists():
+                shutil.rmtree(self._generations(kind, name))
+        except OSError as error:
+            raise MtlsError(f"{error.filename} can't be removed: {error.strerror}") from error
+
+    def _generations(self, kind: str, name: str) -> Path:
+        return self.path / "generations" / FOLDERS[kind] / name
+
     def _write(self, issue: Issue) -> None:
         kind, name = FOLDERS[issue.entry.kind], issue.entry.name
-        generation = (
-            self.path / "generations" / kind / name / serial_number_text(issue.entry.certificate)
+        generation = self._generations(issue.entry.kind, name) / serial_number_text(
+            issue.entry.certificate
         )
         current = self.path / kind / name
         candidate = current.with_name(f".{name}.new")

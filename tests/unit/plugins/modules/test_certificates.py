@@ -21,6 +21,7 @@ def entry(name, **given):
     return {
         "name": name,
         "profile": "client",
+        "state": "present",
         "issuer": "root",
         "common_name": None,
         "subject_alternative_names": [],
@@ -180,3 +181,20 @@ def test_the_same_plan_with_and_without_cryptography(tmp_path, monkeypatch):
 def test_what_cannot_be_met_is_an_error_of_ours(store_path):
     with pytest.raises(MtlsError, match="client certificate 'c1' is asked for twice"):
         run(store_path, entry("c1"), entry("c1"))
+
+
+def test_what_is_absent_needs_no_more_than_its_name(store_path, capsys):
+    run(store_path, entry("c1"), entry("c2"))
+    arguments = {"store_path": store_path, "certificates": [{"name": "c1", "state": "absent"}]}
+    result = run_main(capsys, arguments)
+    assert (result["changed"], result["plan"]) == (True, "forget 1")
+    assert result["diff"][0]["after"] == "forget: not wanted any more\n"
+    result = run_main(capsys, arguments)
+    assert (result["changed"], result["plan"]) == (False, "ok 1")
+
+
+def test_what_is_present_needs_an_issuer(store_path, capsys):
+    result = run_main(capsys, {"store_path": store_path, "certificates": [{"name": "c1"}]})
+    assert result["msg"] == (
+        "state is present but all of the following are missing: issuer found in certificates"
+    )

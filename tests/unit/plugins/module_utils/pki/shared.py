@@ -10,6 +10,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,9 @@ def keep(
     *entries: issuing.WantedCertificate,
     now: datetime = NOW,
     check_mode: bool = False,
+    unwanted: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Any]:
-    return issuing.ensure_certificates(store, list(entries), now, check_mode)
+    return issuing.ensure_certificates(store, list(entries), now, check_mode, unwanted)
 
 
 def outcome(result: dict[str, Any]) -> tuple[str, list[str]]:
