@@ -9,6 +9,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 import platform
@@ -22,6 +23,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from .nginx.main_file import included_patterns
 
 _LISTEN = "0A"
 
@@ -41,8 +44,12 @@ class ListeningSocket:
     inode: int
 
 
-def describe_host() -> dict[str, Any]:
-    """Answer the module's question."""
+def describe_host(units: list[str], paths: list[str]) -> dict[str, Any]:
+    """Answer the module's question.
+
+    :param units: systemd units to look at.
+    :param paths: files to look at.
+    """
     return {
         **parse_os_release((_read("/etc/os-release") or b"").decode("utf-8", "replace")),
         "package_manager": find_package_manager(),
@@ -54,6 +61,8 @@ def describe_host() -> dict[str, Any]:
         "cryptography": find_cryptography(),
         "nginx": find_nginx(),
         "listeners": find_listeners(),
+        "units": {name: describe_unit(name) for name in units},
+        "files": {path: describe_file(path) for path in paths},
     }
 
 
@@ -85,7 +94,7 @@ def _address(text: str, byte_order: str) -> str:
 
 
 def parse_nginx_version(text: str) -> dict[str, str | None]:
-    """Read version, TLS library and module folder from what ``nginx -V`` prints.
+    """Read version, TLS library, module folder and main file from what ``nginx -V`` prints.
 
     The library is the one in use, which may be newer than the one nginx was built with.
     """
@@ -98,6 +107,7 @@ def parse_nginx_version(text: str) -> dict[str, str | None]:
         "version": first(r"^nginx version: \S+/(\d[\d.]*)"),
         "tls_library": first(r"running with (\w+SSL [^\s)]+)", r"^built with (\w+SSL \S+)"),
         "modules_path": first(r"--modules-path=(\S+)"),
+        "conf_path": first(r"--conf-path=(\S+)"),
     }
 
 
@@ -173,7 +183,38 @@ def find_nginx() -> dict[str, Any] | None:
         return None
     pid = find_nginx_master()
     facts = parse_nginx_version(_output_of([path, "-V"]))
-    return {"path": path, **facts, "running": pid is not None, "pid": pid}
+    conf_path = facts["conf_path"] or ""
+    text = (_read(conf_path) or b"").decode("utf-8", "replace")
+    includes = included_patterns(text, conf_path)
+    return {
+        "path": path,
+        **facts,
+        "includes": includes,
+        "running": pid is not None,
+        "pid": pid,
+    }
+
+
+def describe_unit(name: str) -> dict[str, bool]:
+    """Tell whether systemd starts a unit at boot, and whether it runs; without systemd: neither."""
+    said = ""
+    if find_init() == "systemd":
+        said = _output_of(["systemctl", "show", "--property=UnitFileState,ActiveState", name])
+    lines = said.splitlines()
+    return {"enabled": "UnitFileState=enabled" in lines, "active": "ActiveState=active" in lines}
+
+
+def describe_file(path: str) -> dict[str, Any] | None:
+    """Tell a regular file's content, by its digest, and who may do what with it."""
+    content = _read(path) if os.path.isfile(path) else None
+    if content is None:
+        return None
+    status = os.stat(path)
+    return {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "mode": f"{status.st_mode & 0o7777:04o}",
+        "uid": status.st_uid,
+    }
 
 
 def find_nginx_master() -> int | None:

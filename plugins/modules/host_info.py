@@ -12,7 +12,17 @@ version_added: 0.1.0
 description:
   - Looks at the init system, the clock, Python, nginx and who listens on which TCP port.
   - Reads only. Needs Linux, and nothing but Python's standard library.
-options: {}
+options:
+  units:
+    description: Units of systemd to look at as well.
+    type: list
+    elements: str
+    default: []
+  paths:
+    description: Files to look at as well, by absolute paths.
+    type: list
+    elements: path
+    default: []
 attributes:
   check_mode:
     description: Changes nothing, so it does the same in check mode.
@@ -108,6 +118,17 @@ nginx:
       returned: success
       type: str
       sample: /usr/lib/nginx/modules
+    conf_path:
+      description: Its main configuration file, or null when it does not say.
+      returned: success
+      type: str
+      sample: /etc/nginx/nginx.conf
+    includes:
+      description: The absolute patterns that this file's http block includes.
+      returned: success
+      type: list
+      elements: str
+      sample: [/etc/nginx/mime.types, /etc/nginx/conf.d/*.conf]
     running:
       description: Whether an nginx runs on this host. One in a container on it does not count.
       returned: success
@@ -154,6 +175,22 @@ listeners:
       type: list
       elements: str
       sample: [/usr/bin/python3, /usr/local/lib/mtls-backend.py]
+units:
+  description: Each unit of O(units), with V(enabled) (systemd starts it at boot) and V(active).
+    Both are false without systemd.
+  returned: success
+  type: dict
+  sample: {nginx: {enabled: true, active: true}}
+files:
+  description: Each file of O(paths), with V(sha256) (lower-case hex), V(mode) and V(uid), or null
+    for one that is not there.
+  returned: success
+  type: dict
+  sample:
+    /etc/hostname:
+      sha256: a8cb75a2ad31f8ce1b4f1aa2ff2a7b4ee3a7b2b8a7e7c6ed21f4f8e6ee2d5a10
+      mode: "0644"
+      uid: 0
 """
 
 from typing import Any
@@ -161,12 +198,15 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.edge.mtls.plugins.module_utils.host import describe_host
 
-ARGUMENT_SPEC: dict[str, Any] = {}
+ARGUMENT_SPEC: dict[str, Any] = {
+    "units": {"type": "list", "elements": "str", "default": []},
+    "paths": {"type": "list", "elements": "path", "default": []},
+}
 
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Look at the host; there is nothing to change, in check mode or out of it."""
-    return {"changed": False, **describe_host()}
+    return {"changed": False, **describe_host(**params)}
 
 
 def main() -> None:

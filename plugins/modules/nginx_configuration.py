@@ -55,13 +55,15 @@ options:
     type: list
     elements: path
     default: []
-  distribution_default_site:
+  welcome_sites:
     description:
-      - Link to the distribution's own welcome site, which is taken away; or O(main_path), where
-        the welcome server in it is commented out.
+      - Where the distribution may have put its own welcome site. A link is taken away; in a file,
+        be it O(main_path), the servers are commented out.
       - Only while dpkg, rpm or pacman says that the file still is as its package brought it. What
         somebody has edited stays.
-    type: path
+    type: list
+    elements: path
+    default: []
   included:
     description:
       - Pattern of files that C(nginx.conf) must include in its http block, such as
@@ -120,6 +122,11 @@ changed_paths:
   type: list
   elements: str
   returned: success
+folders:
+  description: Names of the folders in O(state_path), where a site's keys and trust may be kept.
+  type: list
+  elements: str
+  returned: success
 applied:
   description: V(started), V(reloaded), or empty when nginx was left alone.
   type: str
@@ -156,7 +163,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
         },
     },
     "owned_paths": {"type": "list", "elements": "path", "default": []},
-    "distribution_default_site": {"type": "path"},
+    "welcome_sites": {"type": "list", "elements": "path", "default": []},
     "included": {"type": "str"},
     "main_path": {"type": "path", "default": "/etc/nginx/nginx.conf"},
     "watched_paths": {"type": "list", "elements": "path", "default": []},

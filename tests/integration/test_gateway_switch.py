@@ -255,7 +255,7 @@ def test_a_second_run_at_once_waits_for_the_first(host, clean, steady):
 
 def test_the_distribution_s_site_goes_once(host):
     link = f"{ENABLED}/default"
-    options = {"distribution_default_site": link}
+    options = {"welcome_sites": [link]}
     assert "Welcome to nginx" in get(host, 80)
     assert host.switch(**options)["changed_paths"] == [link]
     assert get(host, 80) is None

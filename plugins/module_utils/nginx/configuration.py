@@ -39,7 +39,7 @@ def switch(
     files: list[dict[str, str]],
     links: list[dict[str, str]],
     owned_paths: list[str],
-    distribution_default_site: str | None,
+    welcome_sites: list[str],
     watched_paths: list[str],
     state_path: str,
     nginx_path: str | None,
@@ -59,12 +59,14 @@ def switch(
             raise MtlsError(f"{path!r} must be an absolute path")
 
     def compare() -> list[Change]:
-        main_file = _main_file(main_path, included, distribution_default_site == main_path)
-        return _checked({**wanted, **main_file}, owned_paths, distribution_default_site)
+        states = _without_welcome_sites(welcome_sites)
+        if included:
+            _add_include(states, os.path.realpath(main_path), included)
+        return _checked({**wanted, **states}, owned_paths)
 
     try:
         if check_mode:
-            return _result(compare(), "", False)
+            return _result(compare(), "", False, state_path)
         if nginx_path is None:
             raise MtlsError("nginx_path is needed outside check mode: where is nginx?")
         journal = Journal(state_path)
@@ -86,26 +88,31 @@ def switch(
     except OSError as error:
         path = error.filename or state_path
         raise MtlsError(f"{path} can't be written: {error.strerror}") from error
-    return _result(due, applied, restored)
+    return _result(due, applied, restored, state_path)
 
 
-def _main_file(path: str, included: str | None, holds_default_site: bool) -> dict[str, State]:
-    """Say what nginx.conf should be; on a bare host (check mode) nobody knows yet."""
-    path = os.path.realpath(path)
-    found = state_of(path)
-    if not isinstance(found, Content):
-        return {}
-    text = found.text
-    if holds_default_site and is_as_packaged(path):
-        text = without_servers(text)
-    if included:
-        text = with_include(text, included, path)
-    return {} if text == found.text else {path: replace(found, text=text)}
+def _without_welcome_sites(paths: list[str]) -> dict[str, State]:
+    """Say what takes welcome sites away: a link goes, a server in a file is commented out."""
+    states: dict[str, State] = {}
+    for path in paths:
+        if not is_as_packaged(path):
+            continue
+        found = state_of(path)
+        if isinstance(found, Content):
+            states[path] = replace(found, text=without_servers(found.text))
+        else:
+            states[path] = None
+    return states
 
 
-def _checked(
-    wanted: dict[str, State], owned_paths: list[str], distribution_default_site: str | None
-) -> list[Change]:
+def _add_include(states: dict[str, State], path: str, pattern: str) -> None:
+    """Have the main file include the pattern; on a bare host (check mode) there is none yet."""
+    found = states.get(path) or state_of(path)
+    if isinstance(found, Content):
+        states[path] = replace(found, text=with_include(found.text, pattern, path))
+
+
+def _checked(wanted: dict[str, State], owned_paths: list[str]) -> list[Change]:
     """Compare what is wanted with what is there, and refuse to touch what isn't ours."""
     unwanted: dict[str, State] = {
         path: None
@@ -113,9 +120,6 @@ def _checked(
         for path in sorted(glob.glob(pattern))
         if path not in wanted and _is_marked(path)
     }
-    site = distribution_default_site
-    if site and os.path.islink(site) and is_as_packaged(site):
-        unwanted[site] = None
     due = changes({**wanted, **unwanted})
     for change in due:
         if isinstance(change.after, Content) and isinstance(change.before, Link):
@@ -192,8 +196,9 @@ def _put_back(nginx: Nginx, journal: Journal, reload: bool) -> str:
     return "everything was put back"
 
 
-def _result(due: list[Change], applied: str, restored: bool) -> dict[str, Any]:
+def _result(due: list[Change], applied: str, restored: bool, state_path: str) -> dict[str, Any]:
     return {
+        "folders": sorted(path.name for path in Path(state_path).glob("*") if path.is_dir()),
         "changed": bool(due or applied or restored),
         "changed_paths": [change.path for change in due],
         "applied": applied,

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the edge.mtls authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""nginx.conf itself: the include that sites need, and the welcome server that some bring."""
+"""nginx.conf itself: what it includes, and the welcome server that some files bring."""
 
 from __future__ import annotations
 
@@ -56,6 +56,18 @@ def directives(text: str) -> Iterator[Directive]:
         words = []
 
 
+def included_patterns(text: str, path: str) -> list[str]:
+    """List what a main configuration file's http block includes, as absolute patterns.
+
+    :param path: where the file is, for relative includes.
+    """
+    return [
+        posixpath.join(posixpath.dirname(path), directive.words[-1].strip("\"'"))
+        for directive in directives(text)
+        if directive.inside == ("http",) and directive.words[:1] == ("include",)
+    ]
+
+
 def with_include(text: str, pattern: str, path: str) -> str:
     """Return nginx.conf with an include of ``pattern`` at the end of its http block.
 
@@ -64,25 +76,24 @@ def with_include(text: str, pattern: str, path: str) -> str:
     :param path: where the file is, for relative includes and for the error.
     :raises MtlsError: there is no http block to add it to.
     """
-    end = None
-    for directive in directives(text):
-        if directive.inside == ("http",) and directive.words[:1] == ("include",):
-            included = directive.words[-1].strip("\"'")
-            if posixpath.join(posixpath.dirname(path), included) == pattern:
-                return text
-        if directive.inside == () and directive.words == ("http",):
-            end = directive.end - 1
-    if end is None:
+    if pattern in included_patterns(text, path):
+        return text
+    ends = [each.end - 1 for each in directives(text) if each.words == ("http",)]
+    if not ends:
         raise MtlsError(f"{path} has no http block, so there is no place for the sites' include")
+    end = ends[-1]
     before, after = text[:end].rstrip(" \t"), text[end:]
     newline = "" if before.endswith("\n") else "\n"
     return f"{before}{newline}\n    # Sites of edge.mtls.\n    include {pattern};\n{after}"
 
 
 def without_servers(text: str) -> str:
-    """Return nginx.conf with the servers in its http block commented out."""
+    """Return a configuration file with its servers commented out.
+
+    They stand in nginx.conf's http block, or at the top of a file that is included there.
+    """
     for directive in reversed(list(directives(text))):
-        if directive.inside == ("http",) and directive.words == ("server",):
+        if directive.inside in ((), ("http",)) and directive.words == ("server",):
             # Whole lines, so that nothing of the block stays behind.
             start = text.rfind("\n", 0, directive.start) + 1
             block = text[start : directive.end]

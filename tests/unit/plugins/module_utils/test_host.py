@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import socket
@@ -128,9 +129,24 @@ def test_nginx_is_asked_for_its_version(nginx_program):
         "version": "1.22.1",
         "tls_library": "OpenSSL 3.0.15",
         "modules_path": "/usr/lib/nginx/modules",
+        "conf_path": None,
+        "includes": [],
         "running": True,
         "pid": 7,
     }
+
+
+def test_nginx_s_main_file_is_asked_for_what_it_includes(nginx_program, tmp_path):
+    main_file = tmp_path / "nginx.conf"
+    main_file.write_text("http {\n  include mime.types;\n  include /etc/nginx/conf.d/*.conf;\n}\n")
+    nginx_program.write_text(
+        f"#!/bin/sh\necho 'configure arguments: --conf-path={main_file}' >&2\n"
+    )
+    found = find_nginx()
+    assert found["conf_path"] == str(main_file)
+    assert found["includes"] == [str(tmp_path / "mime.types"), "/etc/nginx/conf.d/*.conf"]
+    main_file.unlink()
+    assert find_nginx()["includes"] == []
 
 
 def test_an_nginx_that_cannot_run_is_still_there(nginx_program):
@@ -278,11 +294,13 @@ def test_the_distribution_is_told_by_os_release(text, expected):
 
 
 def test_a_host_is_described():
-    found = host_info.run({}, check_mode=True)
+    found = host_info.run({"units": ["mtls-none.service"], "paths": ["/nowhere"]}, check_mode=True)
     assert abs(found.pop("epoch_seconds") - time.time()) < 60
     assert found["python"] == platform.python_version()
     assert found["init"] in ("systemd", "none")
     assert found["changed"] is False
+    assert found["units"] == {"mtls-none.service": {"enabled": False, "active": False}}
+    assert found["files"] == {"/nowhere": None}
     assert set(found) == {
         "changed",
         "distribution",
@@ -295,7 +313,39 @@ def test_a_host_is_described():
         "cryptography",
         "nginx",
         "listeners",
+        "units",
+        "files",
     }
+
+
+def test_a_file_is_told_by_content_mode_and_owner(tmp_path):
+    path = tmp_path / "script"
+    path.write_text("print()\n")
+    path.chmod(0o640)
+    digest = hashlib.sha256(b"print()\n").hexdigest()
+    found = host.describe_file(str(path))
+    assert found == {"sha256": digest, "mode": "0640", "uid": os.geteuid()}
+    assert host.describe_file(str(tmp_path)) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        pytest.param("UnitFileState=enabled\nActiveState=active\n", (True, True), id="both"),
+        pytest.param("ActiveState=active\nUnitFileState=disabled\n", (False, True), id="by hand"),
+        pytest.param("UnitFileState=\nActiveState=inactive\n", (False, False), id="unknown"),
+    ],
+)
+def test_a_unit_is_told_by_systemd(tmp_path, monkeypatch, said, expected):
+    program = tmp_path / "systemctl"
+    program.write_text(f"#!/bin/sh\ncat <<'EOF'\n{said}EOF\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(host, "find_init", lambda: "systemd")
+    found = host.describe_unit("nginx")
+    assert (found["enabled"], found["active"]) == expected
+    monkeypatch.setattr(host, "find_init", lambda: "none")
+    assert host.describe_unit("nginx") == {"enabled": False, "active": False}
 
 
 def test_cryptography_may_be_missing(monkeypatch):

@@ -90,7 +90,7 @@ def wanted(nginx, content="one\n", **options):
         ],
         "links": [{"path": f"{enabled}/mtls-app.conf", "target": f"{available}/mtls-app.conf"}],
         "owned_paths": [f"{available}/mtls-*.conf", f"{enabled}/mtls-*.conf"],
-        "distribution_default_site": None,
+        "welcome_sites": [],
         "watched_paths": [],
         "state_path": f"{nginx.folder}/state",
         "nginx_path": "/usr/sbin/nginx",
@@ -125,11 +125,18 @@ def test_a_second_run_leaves_everything_alone(nginx):
     assert switch(**wanted(nginx)) == {
         "changed": False,
         "changed_paths": [],
+        "folders": [],
         "applied": "",
         "restored": False,
         "diff": [],
     }
     assert nginx.calls == []
+
+
+def test_the_folders_of_sites_are_told_those_that_are_gone_too(nginx):
+    files = [{"path": f"{nginx.folder}/state/{name}/clients.pem", "content": "x"} for name in "ba"]
+    assert switch(**wanted(nginx, files=files, links=[]))["folders"] == ["a", "b"]
+    assert switch(**wanted(nginx, files=[], links=[], check_mode=True))["folders"] == ["a", "b"]
 
 
 def test_check_mode_says_what_would_be_done_and_does_nothing(nginx):
@@ -274,7 +281,7 @@ def welcome_site(nginx, monkeypatch, tmp_path):
 
 
 def test_the_distribution_s_site_goes_and_a_second_run_is_quiet(nginx, welcome_site):
-    options = wanted(nginx, distribution_default_site=welcome_site)
+    options = wanted(nginx, welcome_sites=[welcome_site])
     assert welcome_site in switch(**options)["changed_paths"]
     assert not os.path.lexists(welcome_site)
     assert (nginx.folder / "available/default").exists()
@@ -284,26 +291,37 @@ def test_the_distribution_s_site_goes_and_a_second_run_is_quiet(nginx, welcome_s
 def test_the_distribution_s_site_comes_back_with_the_rest(nginx, welcome_site):
     before = nginx.disk()
     with pytest.raises(MtlsError, match="everything was put back"):
-        switch(**wanted(nginx, "bogus", distribution_default_site=welcome_site))
+        switch(**wanted(nginx, "bogus", welcome_sites=[welcome_site]))
     assert nginx.disk() == before
+
+
+def test_the_servers_of_a_welcome_file_are_commented_out(nginx, welcome_site):
+    # As nginx.org's packages bring it.
+    site = nginx.folder / "available/default"
+    options = wanted(nginx, welcome_sites=[str(site)])
+    assert str(site) in switch(**options)["changed_paths"]
+    assert site.read_text() == (
+        "    # Taken out of the way by edge.mtls.\n#server { listen 80 default_server; }\n"
+    )
+    assert not switch(**options)["changed"]
 
 
 def test_a_welcome_site_that_somebody_edited_stays(nginx, welcome_site):
     (nginx.folder / "available/default").write_text("server { listen 8080; }\n")
-    switch(**wanted(nginx, distribution_default_site=welcome_site))
+    switch(**wanted(nginx, welcome_sites=[welcome_site]))
     assert os.path.lexists(welcome_site)
 
 
 def test_a_site_of_the_same_name_stays(nginx, welcome_site):
     Path(welcome_site).unlink()
     Path(welcome_site).write_text("server { listen 80 default_server; }\n")
-    switch(**wanted(nginx, distribution_default_site=welcome_site))
+    switch(**wanted(nginx, welcome_sites=[welcome_site]))
     assert os.path.exists(welcome_site)
 
 
 def test_without_dpkg_it_stays(nginx, welcome_site, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    switch(**wanted(nginx, distribution_default_site=welcome_site))
+    switch(**wanted(nginx, welcome_sites=[welcome_site]))
     assert os.path.lexists(welcome_site)
 
 
