@@ -63,7 +63,7 @@ class ThrowAwayHost:
         self._is_shipped = False
 
     def up(self) -> ThrowAwayHost:
-        made = json.loads(self._hosts("up", "--json", self.kind))[0]
+        made = json.loads(self._hosts("up", "--json=-", self.kind))[0]
         self.address = made["address"]
         options = [
             # Each run of a test has a host of its own under an address used before.
@@ -130,7 +130,7 @@ class ThrowAwayHost:
             "files": [],
             "links": [],
             "owned_paths": [],
-            "distribution_default_site": None,
+            "welcome_sites": [],
             "watched_paths": [],
             "state_path": "/etc/nginx/mtls",
             "nginx_path": "/usr/sbin/nginx",

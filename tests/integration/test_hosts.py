@@ -61,7 +61,7 @@ class Lab:
 
     def up(self, *arguments):
         """Bring hosts up; return their addresses by their names."""
-        instances = json.loads(self.run("up", "--json", *arguments))
+        instances = json.loads(self.run("up", "--json=-", *arguments))
         return {instance["instance"]: instance["address"] for instance in instances}
 
     def traces(self):

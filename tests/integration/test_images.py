@@ -54,7 +54,7 @@ def environment(tmp_path_factory):
 
 def test_hosts_from_an_image_boot_reboot_and_leave_nothing(environment):
     up = json.loads(
-        output(HOSTS, "up", "--json", "debian12", "plain=debian12-plain", env=environment)
+        output(HOSTS, "up", "--json=-", "debian12", "plain=debian12-plain", env=environment)
     )
     first = {}
     for host in up:

@@ -8,10 +8,11 @@ import os
 import time
 from collections.abc import Sequence
 from ipaddress import AddressValueError, IPv4Address
+from pathlib import Path
 
 from throwaway import bases, images, lab, machine, network
 from throwaway.container import Host, ssh_key
-from throwaway.process import HostsError, Interrupted, say, stop_on_signals
+from throwaway.process import HostsError, Interrupted, in_parallel, say, stop_on_signals
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,7 +42,10 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--kind", help="the kind of hosts that name none: " + ", ".join(bases.KINDS))
     up.add_argument("--address", metavar="IP", help="the address of the host, if it is only one")
     up.add_argument(
-        "--json", action="store_true", help="print how to reach them, as molecule wants it"
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write down how to reach them, as molecule reads it; - prints it",
     )
 
     down = commands.add_parser("down", help="destroy hosts, and the lab with the last of them")
@@ -55,8 +59,8 @@ def parser() -> argparse.ArgumentParser:
     beside = commands.add_parser("run", help="run a command in the lab's network namespace")
     beside.add_argument("cmd", nargs=argparse.REMAINDER, metavar="-- CMD ...")
 
-    reboot = commands.add_parser("reboot", help="reboot a host and wait until it is back")
-    reboot.add_argument("name", metavar="NAME")
+    reboot = commands.add_parser("reboot", help="reboot hosts and wait until they are back")
+    reboot.add_argument("names", nargs="+", metavar="NAME")
 
     commands.add_parser("list", help="list the hosts of all labs on this machine")
 
@@ -125,8 +129,11 @@ def _up(args: argparse.Namespace) -> None:
     start = time.monotonic()
     hosts = lab.current(args.scenario).up(wanted)
     if args.json:
-        print(json.dumps([_molecule_instance(host) for host in hosts], indent=2))
-        return
+        instances = json.dumps([_molecule_instance(host) for host in hosts], indent=2)
+        if args.json.name == "-":
+            print(instances)
+            return
+        args.json.write_text(instances + "\n")
     for host in hosts:
         print(f"{host.name} ({host.image or host.kind}) is up at {host.address}")
     say(f"after {time.monotonic() - start:.1f} s")
@@ -169,7 +176,8 @@ def _reboot(args: argparse.Namespace) -> None:
     machine.require(building=False)
     here = lab.current(args.scenario)
     with here.held():
-        here.find(args.name).reboot()
+        found = [here.find(name) for name in dict.fromkeys(args.names)]
+        in_parallel(lambda host: host.reboot(), found)
 
 
 def _list(_args: argparse.Namespace) -> None:
