@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""caller.py STORE RUNNING RESULT NAME=ADDRESS...: call every site without a pause; count the answers.
+"""caller.py STORE RUNNING RESULT NAME=ADDRESS...: call sites without a pause, count the answers.
 
 Each call is a connection and a handshake of its own. Ends when the file RUNNING is gone, or after
 five minutes, and then writes to RESULT how often each answer came.
@@ -32,7 +32,9 @@ def call(name: str, address: str) -> str:
             socket.create_connection((address, 443), timeout=10) as plain,
             context.wrap_socket(plain, server_hostname=name) as connection,
         ):
-            connection.sendall(f"GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+            connection.sendall(
+                f"GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode()
+            )
             received = b""
             while data := connection.recv(65536):
                 received += data

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .guards import active_guards
 from .nginx.main_file import included_patterns
 
 _LISTEN = "0A"
@@ -61,6 +62,7 @@ def describe_host(units: list[str], paths: list[str]) -> dict[str, Any]:
         "cryptography": find_cryptography(),
         "nginx": find_nginx(),
         "listeners": find_listeners(),
+        "guards": active_guards(),
         "units": {name: describe_unit(name) for name in units},
         "files": {path: describe_file(path) for path in paths},
     }
@@ -225,8 +227,20 @@ def find_nginx_master() -> int | None:
         # A worker's parent is nginx too.
         parent = _parent(pid)
         if parent is None or _process_name(parent) != "nginx":
-            return pid
+            return _newest_master(pid)
     return None
+
+
+def _newest_master(master: int) -> int:
+    """Follow an upgrade: the new master is a child of the old one, and has workers itself."""
+    for child in _children(master):
+        if _process_name(child) == "nginx" and _children(child):
+            return _newest_master(child)
+    return master
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in (_read(f"/proc/{pid}/task/{pid}/children") or b"").split()]
 
 
 def find_listeners() -> list[dict[str, Any]]:

@@ -175,6 +175,12 @@ listeners:
       type: list
       elements: str
       sample: [/usr/bin/python3, /usr/local/lib/mtls-backend.py]
+guards:
+  description: Which of V(SELinux), V(firewalld) and V(ufw) are active.
+  returned: success
+  type: list
+  elements: str
+  sample: [firewalld]
 units:
   description: Each unit of O(units), with V(enabled) (systemd starts it at boot) and V(active).
     Both are false without systemd.

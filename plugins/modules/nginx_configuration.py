@@ -15,6 +15,7 @@ description:
     load it (or starts nginx), all or nothing.
   - When the test or the reload fails, everything is put back as it was and the task fails with
     nginx's own words. nginx goes on with what it had.
+  - An nginx whose program was replaced, by an upgrade of its package, hands over to the new one.
   - A run that was killed half-way is undone by the next one before it does anything else.
   - A configuration file that this collection did not write is never overwritten. It tells its own
     files by their first line.
@@ -128,7 +129,8 @@ folders:
   elements: str
   returned: success
 applied:
-  description: V(started), V(reloaded), or empty when nginx was left alone.
+  description: V(started), V(reloaded), V(upgraded) when a new program took over from the running
+    one, or empty when nginx was left alone.
   type: str
   returned: success
 restored:

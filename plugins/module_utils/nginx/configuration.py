@@ -157,7 +157,8 @@ def _apply(
         _write_all(due)
         seen = _fingerprints(read_by_nginx)
         running = nginx.is_running()
-        if not due and not restored and running and _last_loaded(loaded) == seen:
+        is_current = running and not nginx.is_outdated() and _last_loaded(loaded) == seen
+        if is_current and not due and not restored:
             return ""
         words = nginx.test(server_names)
         if words is not None:

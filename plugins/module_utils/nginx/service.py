@@ -44,8 +44,15 @@ class Nginx:
         """Tell whether there is a master process."""
         return find_nginx_master() is not None
 
+    def is_outdated(self) -> bool:
+        """Tell whether the program that runs was replaced by another one, as an upgrade does."""
+        master = find_nginx_master()
+        return master is not None and _is_replaced(master)
+
     def apply(self) -> str:
-        """Start nginx, or have it load the configuration on disk; say which of the two was done.
+        """Start nginx, or have it load the configuration on disk; say what was done.
+
+        A running program that was replaced hands over to the new one. No caller is refused.
 
         :raises MtlsError: it did not start, or went on with its old configuration.
         """
@@ -54,6 +61,9 @@ class Nginx:
             self._start()
             return "started"
         try:
+            if _is_replaced(master):
+                self._hand_over(master)
+                return "upgraded"
             self._reload(master)
         except OSError as error:
             raise MtlsError(f"nginx (process {master}) went away: {error.strerror}") from error
@@ -103,6 +113,24 @@ class Nginx:
                 )
             time.sleep(0.02)
 
+    def _hand_over(self, master: int) -> None:
+        """Have the new program take over the open sockets (nginx's documentation, "Upgrading")."""
+        before = _workers(master)
+        os.kill(master, signal.SIGUSR2)
+        deadline = time.monotonic() + RELOAD_TIMEOUT_SECONDS
+        # The new master is a child of the old one, and serves once it has workers.
+        while not any(_workers(child) for child in _workers(master) - before):
+            if time.monotonic() > deadline:
+                raise MtlsError(
+                    f"nginx (process {master}) runs a program that was replaced, and did not hand "
+                    "over to the new one; look into its error log, then restart it"
+                )
+            time.sleep(0.02)
+        os.kill(master, signal.SIGQUIT)
+        # Old connections may take long to end; what matters is who gets the new ones.
+        while any(map(_is_accepting, before)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
     def _is_a_unit(self) -> bool:
         """Tell whether systemd runs it; somebody may have started it by hand."""
         if find_init() != "systemd":
@@ -134,11 +162,26 @@ def _content(file: IO[bytes]) -> str:
 
 
 def _workers(master: int) -> set[int]:
+    # While one of them ends the kernel may leave others out, so it must say the same twice.
+    said = _children(master)
+    while said != (again := _children(master)):
+        said = again
+    return said
+
+
+def _children(master: int) -> set[int]:
     try:
-        children = Path(f"/proc/{master}/task/{master}/children").read_text()
+        text = Path(f"/proc/{master}/task/{master}/children").read_text()
     except OSError:
         return set()
-    return {int(pid) for pid in children.split()}
+    return {int(pid) for pid in text.split()}
+
+
+def _is_replaced(master: int) -> bool:
+    try:
+        return os.readlink(f"/proc/{master}/exe").endswith(" (deleted)")
+    except OSError:
+        return False
 
 
 def _is_accepting(worker: int) -> bool:

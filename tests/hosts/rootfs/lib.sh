@@ -34,7 +34,8 @@ forget_debian() { # forget_debian ROOT
     "$1"/etc/apt "$1"/var/lib/apt "$1"/var/cache/apt "$1"/usr/bin/apt* "$1"/usr/lib/apt \
     "$1"/usr/lib/python3/dist-packages/apt "$1"/usr/lib/python3/dist-packages/apt[s_]* \
     "$1"/usr/lib/python3/dist-packages/python_apt* \
-    "$1"/usr/sbin/update-rc.d "$1"/usr/sbin/invoke-rc.d "$1"/usr/bin/deb-systemd* "$1"/srv/repo
+    "$1"/usr/sbin/update-rc.d "$1"/usr/sbin/invoke-rc.d "$1"/usr/bin/deb-systemd* \
+    "$1"/srv/repo "$1"/srv/newer "$1"/srv/firewalls "$1"/srv/nginx.org
   for file in passwd group shadow gshadow; do
     sed -i '/^www-data:/d' "$1/etc/$file"
   done

@@ -101,6 +101,8 @@ class Container:
             *("systemd-nspawn", "--quiet", f"--directory={self.root}"),
             *(f"--machine={self.full_name}", f"--hostname={self.host.name}"),
             f"--network-namespace-path=/run/netns/{self.full_name}",
+            # A firewall is the business of a host; its network is its own.
+            "--capability=CAP_NET_ADMIN",
             *("--register=no", "--keep-unit", "--link-journal=no"),
             *("--resolv-conf=off", "--timezone=off"),
             *(("--console=read-only", "--boot") if self.systemd else ("--console=pipe",)),

@@ -201,6 +201,17 @@ def test_a_master_is_told_from_its_workers(forked, monkeypatch):
     assert host.find_nginx_master() == pid
 
 
+def test_the_newer_of_two_masters_is_found(monkeypatch):
+    # As in an upgrade: 5 is the old master, 7 the new one, which is its child.
+    children = {5: [6, 7], 7: [8, 9]}
+    monkeypatch.setattr(host, "_pids", lambda: iter([5, 6, 7, 8, 9]))
+    monkeypatch.setattr(host, "_process_name", lambda pid: "nginx" if pid >= 5 else "systemd")
+    monkeypatch.setattr(host, "_in_our_namespace", lambda _pid: True)
+    monkeypatch.setattr(host, "_parent", lambda pid: 1 if pid == 5 else 5 if pid < 8 else 7)
+    monkeypatch.setattr(host, "_children", lambda pid: children.get(pid, []))
+    assert host.find_nginx_master() == 7
+
+
 def test_an_nginx_in_a_container_is_not_this_hosts(forked, monkeypatch):
     pid, _port, _command = forked
     theirs, link = f"/proc/{pid}/ns/pid", host._link
@@ -313,6 +324,7 @@ def test_a_host_is_described():
         "cryptography",
         "nginx",
         "listeners",
+        "guards",
         "units",
         "files",
     }

@@ -27,6 +27,9 @@ class GoodNginx:
     def is_running(self):
         return True
 
+    def is_outdated(self):
+        return False
+
     def apply(self):
         return "reloaded"
 

@@ -26,6 +26,7 @@ class FakeNginx:
     def __init__(self, folder):
         self.folder = folder
         self.running = True
+        self.outdated = False
         # In a file, because it outlives the process that asks for a reload.
         self._memory = folder / "memory.json"
         self._load()
@@ -62,12 +63,15 @@ class FakeNginx:
     def is_running(self):
         return self.running
 
+    def is_outdated(self):
+        return self.outdated
+
     def apply(self):
         self.calls.append("apply")
         if self.fails:
             raise MtlsError(self.fails.pop())
-        done = "reloaded" if self.running else "started"
-        self.running = True
+        done = "started" if not self.running else "upgraded" if self.outdated else "reloaded"
+        self.running, self.outdated = True, False
         self._load()
         return done
 
@@ -137,6 +141,14 @@ def test_the_folders_of_sites_are_told_those_that_are_gone_too(nginx):
     files = [{"path": f"{nginx.folder}/state/{name}/clients.pem", "content": "x"} for name in "ba"]
     assert switch(**wanted(nginx, files=files, links=[]))["folders"] == ["a", "b"]
     assert switch(**wanted(nginx, files=[], links=[], check_mode=True))["folders"] == ["a", "b"]
+
+
+def test_a_program_that_was_replaced_is_a_reason(nginx):
+    switch(**wanted(nginx))
+    nginx.outdated = True
+    result = switch(**wanted(nginx))
+    assert (result["changed"], result["applied"], result["changed_paths"]) == (True, "upgraded", [])
+    assert switch(**wanted(nginx))["changed"] is False
 
 
 def test_check_mode_says_what_would_be_done_and_does_nothing(nginx):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,8 +92,40 @@ def test_a_reload_is_done_when_only_new_workers_are_left(master, answer):
     pid = master(answer)
     before = service._workers(pid)
     assert Nginx("nginx").apply() == "reloaded"
+    deadline = time.monotonic() + 5
+    # One that has ended is listed until its master asks for it.
+    while service._workers(pid) & before and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert service._workers(pid)
     assert service._workers(pid).isdisjoint(before)
+
+
+@pytest.fixture
+def replaced(tmp_path, monkeypatch):
+    """Start a program whose file is gone by now."""
+    program = tmp_path / "program"
+    shutil.copy("/bin/sleep", program)
+    with subprocess.Popen([program, "60"]) as process:
+        monkeypatch.setattr(service, "find_nginx_master", lambda: process.pid)
+        yield program
+        process.kill()
+
+
+def test_a_program_that_was_replaced_is_noticed(replaced):
+    assert not Nginx("nginx").is_outdated()
+    replaced.unlink()
+    assert Nginx("nginx").is_outdated()
+
+
+def test_a_hand_over_that_had_no_effect_is_an_error(replaced, monkeypatch):
+    replaced.unlink()
+    sent = []
+    monkeypatch.setattr(os, "kill", lambda _pid, number: sent.append(number))
+    monkeypatch.setattr(service, "RELOAD_TIMEOUT_SECONDS", 0.1)
+    with pytest.raises(MtlsError, match="runs a program that was replaced, and did not hand over"):
+        Nginx("nginx").apply()
+    # It goes on serving, because it is not told to quit.
+    assert sent == [signal.SIGUSR2]
 
 
 @pytest.mark.parametrize(
