@@ -82,10 +82,17 @@ class ThrowAwayHost:
         return self
 
     def down(self) -> None:
+        self._end_connection()
+        self._hosts("down", "--all")
+
+    def _end_connection(self) -> None:
         if self._ssh:
             command = [*self._ssh, "-O", "exit", self.address]
             subprocess.run(command, capture_output=True, check=False)
-        self._hosts("down", "--all")
+
+    def reboot(self) -> None:
+        self._end_connection()
+        self._hosts("reboot", self.kind)
 
     def play(self, variables: dict[str, Any], *arguments: str, fails: bool = False) -> str:
         """Run playbooks/site.yml on the host; return what it printed."""

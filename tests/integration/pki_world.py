@@ -74,6 +74,7 @@ class World:
         return {
             "name": name,
             "profile": "client",
+            "state": "present",
             "issuer": "root",
             "common_name": None,
             "subject_alternative_names": [],

@@ -55,6 +55,7 @@ def keep(store, names, turn=0, check_mode=False):
         {
             "name": name,
             "profile": "client",
+            "state": "present",
             "issuer": "root",
             "common_name": f"{name} {turn}",
             "subject_alternative_names": [],

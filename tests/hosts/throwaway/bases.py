@@ -12,6 +12,7 @@ import hashlib
 import os
 import platform
 import shutil
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -32,12 +33,15 @@ class Base:
     :ivar recipe: the script in ``rootfs/`` that makes it.
     :ivar made_of: the base it is a changed copy of, instead of being bootstrapped.
     :ivar version: the release it claims to be, where the recipe serves several.
+    :ivar cryptography: the version of Python's cryptography that this release ships, where
+        Debian's differs; it comes from the package index.
     """
 
     suite: str
     recipe: str = "debian"
     made_of: str = ""
     version: str = ""
+    cryptography: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Kind:
 BASES = {
     "debian12": Base("bookworm"),
     "debian13": Base("trixie"),
-    "el9": Base("bookworm", recipe="el", made_of="debian12", version="9"),
+    "el9": Base("bookworm", recipe="el", made_of="debian12", version="9", cryptography="36.0.2"),
     "el10": Base("trixie", recipe="el", made_of="debian13", version="10"),
     "arch": Base("trixie", recipe="arch", made_of="debian13"),
 }
@@ -149,6 +153,10 @@ def _build(name: str, folder: Path, mirrors: Mirrors) -> None:
     else:
         original = folder
         (folder / "debs").mkdir()
+    if base.cryptography:
+        words = ("download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-cache-dir")
+        wanted = f"cryptography=={base.cryptography}"
+        run(sys.executable, "-m", "pip", *words, f"--dest={folder / 'wheel'}", wanted)
     # Mounts and processes of the recipe end with it, however it ends, and so if we are killed.
     run(
         *("setpriv", "--pdeathsig", "KILL"),
@@ -158,6 +166,7 @@ def _build(name: str, folder: Path, mirrors: Mirrors) -> None:
             "BASE_SUITE": base.suite,
             "BASE_VERSION": base.version,
             "BASE_DEBS": str(original / "debs"),
+            "BASE_WHEEL": str(folder / "wheel") if base.cryptography else "",
             "BASE_OTHERS": " ".join(sorted(others)),
             "MIRROR": mirrors.main,
             "SECURITY_MIRROR": mirrors.security,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -60,6 +61,8 @@ def require(building: bool, images: bool = False) -> None:
     packages = missing_packages({**run_programs, **(BUILD_PROGRAMS if building else {})})
     if building and not DEBIAN_KEYS.exists():
         packages.append("debian-archive-keyring")
+    if building and not importlib.util.find_spec("pip"):
+        packages.append("python3-pip")
     if packages:
         install(packages)
     if images:

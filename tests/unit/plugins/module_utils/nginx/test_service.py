@@ -108,6 +108,7 @@ def replaced(tmp_path, monkeypatch):
     with subprocess.Popen([program, "60"]) as process:
         monkeypatch.setattr(service, "find_nginx_master", lambda: process.pid)
         yield program
+        monkeypatch.undo()
         process.kill()
 
 
