@@ -35,11 +35,11 @@ PUBLISHED = {"FILES.json", "MANIFEST.json", "CHANGELOG.md", "LICENSE", "README.m
 PUBLISHED |= {"changelogs", "docs", "meta", "playbooks", "plugins", "roles"}
 
 # What `script/test matrix` tries: the Python of a kind of throw-away host, and the packages.
-# cryptography 36 is EL 9's, the oldest that a supported host brings along.
+# EL 9's cryptography is the oldest that a supported host brings along.
 MATRIX = {
     "oldest": ("debian12", "ansible-core=={oldest}"),
     "newest": ("debian13", "ansible-core=={newest}"),
-    "cryptography": ("debian12", "ansible-core=={oldest}", "cryptography==36.0.2"),
+    "cryptography": ("debian12", "ansible-core=={oldest}", "cryptography=={el9}"),
 }
 NOT_IN_MATRIX = (
     # The environments depart from the pins, which is their purpose.
@@ -255,13 +255,15 @@ def matrix(run: Run, arguments: list[str]) -> None:
     pinned = re.findall(r"^ansible-core==([0-9.]+)", pins, re.MULTILINE)
     if not requires:
         raise OSError("meta/runtime.yml: requires_ansible is not '>=VERSION'")
+    bases = (CHECKOUT / "tests/hosts/throwaway/bases.py").read_text()
+    [el9] = re.findall(r'cryptography="([0-9.]+)"', bases)
     newest = max(pinned, key=lambda version: [int(part) for part in version.split(".")])
     if unknown := [name for name in arguments if name not in MATRIX]:
         run.expect(False, f"no {', '.join(unknown)}; the matrix has {', '.join(MATRIX)}")
         return
     for name in arguments or MATRIX:
         kind, *templates = MATRIX[name]
-        packages = [text.format(oldest=requires[1], newest=newest) for text in templates]
+        packages = [text.format(oldest=requires[1], newest=newest, el9=el9) for text in templates]
         venv = environment(run.folder / name, kind, packages)
         version = output(venv / "bin/python", "--version").strip()
         print(f"-- {name}: {' and '.join(packages)} on {version}", flush=True)
