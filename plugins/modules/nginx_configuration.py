@@ -82,6 +82,14 @@ options:
     type: list
     elements: path
     default: []
+  purge:
+    description:
+      - Whether to delete the keys, certificates and trust of sites that are gone, once nginx has
+        let go of them. They lie in folders of their own in O(state_path), and are those of a site
+        none of whose O(files) is wanted there.
+      - Other files in such a folder stay.
+    type: bool
+    default: false
   state_path:
     description: Folder for the journal of a change, and for what nginx was last seen to load.
     type: path
@@ -123,8 +131,8 @@ changed_paths:
   type: list
   elements: str
   returned: success
-folders:
-  description: Names of the folders in O(state_path), where a site's keys and trust may be kept.
+purged:
+  description: Names of the sites whose keys and trust were (in check mode, would be) deleted.
   type: list
   elements: str
   returned: success
@@ -168,6 +176,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "welcome_sites": {"type": "list", "elements": "path", "default": []},
     "included": {"type": "str"},
     "main_path": {"type": "path", "default": "/etc/nginx/nginx.conf"},
+    "purge": {"type": "bool", "default": False},
     "watched_paths": {"type": "list", "elements": "path", "default": []},
     "state_path": {"type": "path", "default": "/etc/nginx/mtls"},
     "nginx_path": {"type": "path"},

@@ -33,6 +33,8 @@ from .transaction import (
 
 # The first line of every configuration file that this collection writes.
 MARKER = "# Managed by edge.mtls"
+# What a site has in its folder below the state's.
+SITE_FILES = ("clients.pem", "fullchain.pem", "key-*.pem")
 
 
 def switch(
@@ -45,6 +47,7 @@ def switch(
     nginx_path: str | None,
     check_mode: bool,
     included: str | None = None,
+    purge: bool = False,
     main_path: str = "/etc/nginx/nginx.conf",
 ) -> dict[str, Any]:
     """Bring nginx's files to what is wanted, all or nothing.
@@ -66,7 +69,8 @@ def switch(
 
     try:
         if check_mode:
-            return _result(compare(), "", False, state_path)
+            purged = _purge(state_path, wanted, delete=False) if purge else []
+            return _result(compare(), "", False, purged)
         if nginx_path is None:
             raise MtlsError("nginx_path is needed outside check mode: where is nginx?")
         journal = Journal(state_path)
@@ -85,10 +89,11 @@ def switch(
                 _server_names(files),
                 restored,
             )
+            purged = _purge(state_path, wanted, delete=True) if purge else []
     except OSError as error:
         path = error.filename or state_path
         raise MtlsError(f"{path} can't be written: {error.strerror}") from error
-    return _result(due, applied, restored, state_path)
+    return _result(due, applied, restored, purged)
 
 
 def _without_welcome_sites(paths: list[str]) -> dict[str, State]:
@@ -197,11 +202,32 @@ def _put_back(nginx: Nginx, journal: Journal, reload: bool) -> str:
     return "everything was put back"
 
 
-def _result(due: list[Change], applied: str, restored: bool, state_path: str) -> dict[str, Any]:
+def _purge(state_path: str, wanted: dict[str, State], delete: bool) -> list[str]:
+    """Delete what sites that are gone have left in their folders; name the sites.
+
+    Only files of ours go. A folder that somebody else keeps something in stays.
+    """
+    purged = []
+    for folder in sorted(path for path in Path(state_path).glob("*") if path.is_dir()):
+        if any(Path(path).parent == folder for path in wanted):
+            continue
+        ours = [path for pattern in SITE_FILES for path in folder.glob(pattern)]
+        if not ours:
+            continue
+        purged.append(folder.name)
+        if delete:
+            for path in ours:
+                path.unlink()
+            if not any(folder.iterdir()):
+                folder.rmdir()
+    return purged
+
+
+def _result(due: list[Change], applied: str, restored: bool, purged: list[str]) -> dict[str, Any]:
     return {
-        "folders": sorted(path.name for path in Path(state_path).glob("*") if path.is_dir()),
-        "changed": bool(due or applied or restored),
+        "changed": bool(due or applied or restored or purged),
         "changed_paths": [change.path for change in due],
+        "purged": purged,
         "applied": applied,
         "restored": restored,
         "diff": [change.diff() for change in due],

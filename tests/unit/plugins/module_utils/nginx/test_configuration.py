@@ -129,7 +129,7 @@ def test_a_second_run_leaves_everything_alone(nginx):
     assert switch(**wanted(nginx)) == {
         "changed": False,
         "changed_paths": [],
-        "folders": [],
+        "purged": [],
         "applied": "",
         "restored": False,
         "diff": [],
@@ -137,10 +137,57 @@ def test_a_second_run_leaves_everything_alone(nginx):
     assert nginx.calls == []
 
 
-def test_the_folders_of_sites_are_told_those_that_are_gone_too(nginx):
-    files = [{"path": f"{nginx.folder}/state/{name}/clients.pem", "content": "x"} for name in "ba"]
-    assert switch(**wanted(nginx, files=files, links=[]))["folders"] == ["a", "b"]
-    assert switch(**wanted(nginx, files=[], links=[], check_mode=True))["folders"] == ["a", "b"]
+# What sites that are gone have left.
+
+
+def folders_of(nginx, *names):
+    for name in names:
+        folder = nginx.folder / "state" / name
+        folder.mkdir(parents=True)
+        for file in ("clients.pem", "fullchain.pem", "key-p-256.pem"):
+            (folder / file).write_text(name)
+
+
+def test_what_a_site_left_stays_unless_asked_for(nginx):
+    folders_of(nginx, "gone")
+    assert switch(**wanted(nginx, files=[], links=[]))["purged"] == []
+    assert (nginx.folder / "state/gone/key-p-256.pem").exists()
+
+
+def test_what_a_site_left_goes_when_asked_for(nginx):
+    folders_of(nginx, "gone", "stays")
+    (nginx.folder / "state/theirs").mkdir()
+    (nginx.folder / "state/theirs/notes").write_text("mine")
+    (nginx.folder / "state/gone-with-notes").mkdir()
+    (nginx.folder / "state/gone-with-notes/key-ed25519.pem").write_text("key")
+    (nginx.folder / "state/gone-with-notes/notes").write_text("mine")
+    files = [{"path": f"{nginx.folder}/state/stays/clients.pem", "content": "x"}]
+    options = wanted(nginx, files=files, links=[], purge=True)
+    before = nginx.disk()
+    plan = switch(**{**options, "check_mode": True})
+    assert (plan["purged"], plan["changed"]) == (["gone", "gone-with-notes"], True)
+    assert nginx.disk() == before
+    assert switch(**options)["purged"] == ["gone", "gone-with-notes"]
+    assert sorted(path for path in nginx.disk() if path.startswith("state/")) == []
+    left = sorted(
+        str(path.relative_to(nginx.folder / "state"))
+        for path in nginx.folder.glob("state/[a-z]*/*")
+    )
+    assert left == [
+        "gone-with-notes/notes",
+        "stays/clients.pem",
+        "stays/fullchain.pem",
+        "stays/key-p-256.pem",
+        "theirs/notes",
+    ]
+    assert switch(**options)["changed"] is False
+
+
+def test_nothing_is_purged_when_nginx_refuses(nginx):
+    folders_of(nginx, "gone")
+    with pytest.raises(MtlsError, match="everything was put back"):
+        switch(**wanted(nginx, "bogus", purge=True))
+    assert (nginx.folder / "state/gone/key-p-256.pem").exists()
 
 
 def test_a_program_that_was_replaced_is_a_reason(nginx):
