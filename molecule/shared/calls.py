@@ -1,8 +1,5 @@
 #!/usr/bin/env python3
-"""Call a site with curl, with and without a certificate, and around it; print the answers as JSON.
-
-One program, because a task of Ansible's for each call and host takes five times as long.
-"""
+"""Call a site with curl, with and without a certificate, and around it; print what came."""
 
 from __future__ import annotations
 

@@ -242,7 +242,9 @@ def test_a_version_that_is_asked_for_is_installed_or_an_error(boot, kind):
 def test_pacman_has_one_version_of_each_package(boot):
     host = boot("arch")
     said = host.play({"mtls_nginx_package_version": "1.26.*"}, fails=True)
-    assert "must be empty on gateway: pacman has one version of each package" in " ".join(said.split())
+    assert "must be empty on gateway: pacman has one version of each package" in " ".join(
+        said.split()
+    )
     assert host.shell("command -v nginx", check=False) == ""
 
 
