@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .commands import run_command
 from .errors import MtlsError
 
 RECORD = ".opened.json"
@@ -98,16 +99,17 @@ class Ufw(Guard):
         return not any(port in ports for ports in self._ruled_ports())
 
     def _ruled_ports(self) -> Iterator[range]:
-        # Rules as they were typed, "ufw allow 80,443/tcp" or "ufw limit 'Nginx HTTPS'".
+        # Rules as they were typed, "ufw allow 80,443/tcp" or "ufw limit 'Nginx HTTPS'"; those for
+        # what leaves this host or only passes it have a word more.
         for line in _output("ufw", "show", "added").splitlines():
-            if not line.startswith("ufw "):
+            if not re.match(r"ufw (allow|deny|reject|limit)\b(?! out\b)", line):
                 continue
             line = re.sub(r" comment '.*'$", "", line)
             for application in re.findall(r"'([^']+)'", line):
                 said = _output("ufw", "app", "info", application)
                 yield from _ports(said.partition("Port")[2])
             rule = re.sub(r"'[^']*'", "", line)
-            explicit = re.findall(r"\bport (\S+)", rule)
+            explicit = re.findall(r"\bto \S+ port (\S+)", rule)
             words = explicit or [word for word in rule.split() if re.match(r"[\d:,]+(/|$)", word)]
             yield from _ports(" ".join(words))
 
@@ -244,16 +246,7 @@ def _read(path: str) -> str:
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=300,
-            env={**os.environ, "LC_ALL": "C"},
-            check=False,
-        )
+        return run_command(*command, timeout_seconds=300)
     except (OSError, subprocess.SubprocessError) as error:
         raise MtlsError(f"{command[0]} can't be run: {error}") from error
 

@@ -12,6 +12,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from .commands import run_command
+
 
 def is_as_packaged(path: str) -> bool:
     """Ask dpkg, rpm or pacman whether nobody has changed a configuration file since.
@@ -62,16 +64,7 @@ def _as_pacman_knows_it(path: str) -> bool:
 def _output(*command: str) -> str:
     """Return what a command prints, or nothing when it fails."""
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=60,
-            env={**os.environ, "LC_ALL": "C"},
-            check=False,
-        )
+        done = run_command(*command, timeout_seconds=60)
     except (OSError, subprocess.SubprocessError):
         return ""
     # rpm --verify tells by its status that something differs.

@@ -143,7 +143,8 @@ def _failure(result: dict[str, Any], expected: dict[str, Any]) -> str | None:
     """Say what is wrong with an answer, or None when it is the expected one."""
     wanted_outcome = expected.get("outcome", "answered")
     if result["outcome"] != wanted_outcome:
-        return f"it was {result['outcome']} ({result['error'] or result['status']})"
+        hint = ": is a firewall in the way?" if result["outcome"] == "unreachable" else ""
+        return f"it was {result['outcome']} ({result['error'] or result['status']}){hint}"
     if "status" in expected and result["status"] != expected["status"]:
         hint = {502: ": the upstream does not answer", 504: ": the upstream is too slow"}
         return f"it was answered with {result['status']}{hint.get(result['status'], '')}"

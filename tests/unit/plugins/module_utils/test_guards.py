@@ -251,6 +251,10 @@ def test_a_port_that_ufw_has_a_rule_for_is_left_alone(host, rule):
         "ufw allow from 10.4.43.0/24",
         "ufw allow 22/tcp comment 'not 443'",
         "ufw allow from 443::1 to any port 22",
+        "ufw allow from any port 443 to any port 22 proto tcp",
+        "ufw allow out 443/tcp",
+        "ufw allow out to any port 443 proto tcp",
+        "ufw route allow proto tcp from any to any port 443",
     ],
 )
 def test_a_rule_for_something_else_does_not_count(host, rule):

@@ -228,6 +228,12 @@ def test_any_other_answer_fails(case, answer):
         ),
         pytest.param(ALLOWED, unanswered("refused"), "it was refused (it said no)", id="refused"),
         pytest.param(
+            ALLOWED,
+            unanswered("unreachable"),
+            "it was unreachable (it said no): is a firewall in the way?",
+            id="unreachable",
+        ),
+        pytest.param(
             UNKNOWN, answered(200), "it was answered (200)", id="served where it should not be"
         ),
         pytest.param(
