@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """at_line.py TEXT TIMES OTHER COMMAND...: run COMMAND, and the shell command OTHER meanwhile.
 
 OTHER runs when COMMAND has printed TEXT for the TIMES-th time. Ends as COMMAND does.

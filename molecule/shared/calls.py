@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Call a site with curl, with and without a certificate, and around it; print what came."""
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import sys
 def curl(*arguments: str) -> dict[str, object]:
     words = ["curl", "--silent", "--max-time", "10", "--write-out", "\n%{http_code}", *arguments]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
-    content, _, status = done.stdout.rpartition("\n")
+    content, _newline, status = done.stdout.rpartition("\n")
     return {"exit_status": done.returncode, "status": int(status), "content": content}
 
 

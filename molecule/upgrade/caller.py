@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """caller.py STORE RUNNING RESULT NAME=ADDRESS...: call sites without a pause, count the answers.
 
 Each call is a connection and a handshake of its own. Ends when the file RUNNING is gone, or after
@@ -51,7 +50,7 @@ def keep_calling(name: str, address: str) -> None:
 
 
 pairs = [site.split("=") for site in sites]
-answers: dict[str, Counter[str]] = {name: Counter() for name, _ in pairs}
+answers: dict[str, Counter[str]] = {name: Counter() for name, _address in pairs}
 threads = [threading.Thread(target=keep_calling, args=pair) for pair in pairs]
 for thread in threads:
     thread.start()

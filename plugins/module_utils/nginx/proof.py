@@ -146,8 +146,8 @@ def _failure(result: dict[str, Any], expected: dict[str, Any]) -> str | None:
         hint = ": is a firewall in the way?" if result["outcome"] == "unreachable" else ""
         return f"it was {result['outcome']} ({result['error'] or result['status']}){hint}"
     if "status" in expected and result["status"] != expected["status"]:
-        hint = {502: ": the upstream does not answer", 504: ": the upstream is too slow"}
-        return f"it was answered with {result['status']}{hint.get(result['status'], '')}"
+        hints = {502: ": the upstream does not answer", 504: ": the upstream is too slow"}
+        return f"it was answered with {result['status']}{hints.get(result['status'], '')}"
     if "text" in expected and expected["text"] not in result["content"]:
         return f"the answer does not say {expected['text']!r}"
     seen = _headers_seen(result)
