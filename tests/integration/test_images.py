@@ -34,7 +34,10 @@ def environment(tmp_path_factory):
     """Import the image; return the environment in which hosts are made from it."""
     # podman asks for higher limits than some machines allow.
     settings = tmp_path_factory.mktemp("podman") / "containers.conf"
-    settings.write_text('[containers]\ndefault_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]\n')
+    text = '[containers]\ndefault_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]\n'
+    if shutil.which("runc"):  # crun boots no systemd beside cgroup 1
+        text += '[engine]\nruntime = "runc"\n'
+    settings.write_text(text)
     environment = {
         **os.environ,
         "CONTAINERS_CONF": str(settings),
