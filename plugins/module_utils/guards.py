@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,29 +33,29 @@ FREE_PORT_TYPES = {"unreserved_port_t", "ephemeral_port_t", "reserved_port_t", "
 USUAL_HTTP_PORTS = {80, 81, 443, 488, 8008, 8009, 8443, 9000}
 
 
-class Guard:
+class Guard(ABC):
     """One of the three."""
 
     name: str
 
+    @abstractmethod
     def is_active(self) -> bool:
         """Tell whether it stands in the way of anything now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def leaves_shut(self, port: int) -> bool:
         """Tell whether nobody can use a TCP port, and nobody has made a rule for it.
 
         :raises MtlsError: it can't be opened; the text says what can be done.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def open(self, port: int) -> None:
         """Open a TCP port, now and after a reboot."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self, port: int) -> None:
         """Take back what ``open`` did."""
-        raise NotImplementedError
 
 
 class Firewalld(Guard):

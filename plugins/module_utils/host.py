@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .commands import run_command
 from .guards import active_guards
 from .nginx.main_file import included_patterns
 
@@ -233,14 +234,23 @@ def find_nginx_master() -> int | None:
 
 def _newest_master(master: int) -> int:
     """Follow an upgrade: the new master is a child of the old one, and has workers itself."""
-    for child in _children(master):
-        if _process_name(child) == "nginx" and _children(child):
+    for child in list_children(master):
+        if _process_name(child) == "nginx" and list_children(child):
             return _newest_master(child)
     return master
 
 
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in (_read(f"/proc/{pid}/task/{pid}/children") or b"").split()]
+def list_children(pid: int) -> set[int]:
+    """List the children of a process; of nginx's master they are its workers."""
+    # While one of them ends the kernel may leave others out, so it must say the same twice.
+    said = _children(pid)
+    while said != (again := _children(pid)):
+        said = again
+    return said
+
+
+def _children(pid: int) -> set[int]:
+    return {int(child) for child in (_read(f"/proc/{pid}/task/{pid}/children") or b"").split()}
 
 
 def find_listeners() -> list[dict[str, Any]]:
@@ -334,14 +344,7 @@ def _read(path: str) -> bytes | None:
 def _output_of(command: list[str]) -> str:
     """Return what a command prints, to either stream; nothing if it cannot be run."""
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=10,
-            check=False,
-        )
+        done = run_command(*command, timeout_seconds=10)
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout.decode("utf-8", "replace")
+    return done.stdout + done.stderr

@@ -62,9 +62,12 @@ def switch(
             raise MtlsError(f"{path!r} must be an absolute path")
 
     def compare() -> list[Change]:
-        states = _without_welcome_sites(welcome_sites)
+        main_file = os.path.realpath(main_path)
+        # The main file is edited, also where it is a link; any other link is taken away.
+        sites = [main_file if path == main_path else path for path in welcome_sites]
+        states = _without_welcome_sites(sites)
         if included:
-            _add_include(states, os.path.realpath(main_path), included)
+            _add_include(states, main_file, included)
         return _checked({**wanted, **states}, owned_paths)
 
     try:

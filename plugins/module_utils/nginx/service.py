@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import MtlsError
-from ..host import find_init, find_nginx_master
+from ..host import find_init, find_nginx_master, list_children
 
 RELOAD_TIMEOUT_SECONDS = 10.0
 
@@ -86,13 +86,13 @@ class Nginx:
             if done.returncode:
                 raise MtlsError(f"nginx did not start: {_words(done.stderr)}")
         deadline = time.monotonic() + RELOAD_TIMEOUT_SECONDS
-        while not (master := find_nginx_master()) or not _workers(master):
+        while not (master := find_nginx_master()) or not list_children(master):
             if time.monotonic() > deadline:
                 raise MtlsError("nginx was started and has no worker; look into its error log")
             time.sleep(0.02)
 
     def _reload(self, master: int) -> None:
-        before = _workers(master)
+        before = list_children(master)
         logs = _log_files(master)
         if self._is_a_unit():
             done = self._run(["systemctl", "reload", "nginx"])
@@ -103,7 +103,7 @@ class Nginx:
         # A reload is a signal: only new workers show that nginx took the new configuration. The old
         # ones go on accepting for about 100 ms.
         deadline = time.monotonic() + RELOAD_TIMEOUT_SECONDS
-        while not (_workers(master) - before) or any(map(_is_accepting, before)):
+        while not (list_children(master) - before) or any(map(_is_accepting, before)):
             said = _emergencies(logs, master)
             # It tries to bind five times in 2 s before it gives up, and says so last.
             if (said and "bind() to" not in said[-1]) or time.monotonic() > deadline:
@@ -115,11 +115,11 @@ class Nginx:
 
     def _hand_over(self, master: int) -> None:
         """Have the new program take over the open sockets (nginx's documentation, "Upgrading")."""
-        before = _workers(master)
+        before = list_children(master)
         os.kill(master, signal.SIGUSR2)
         deadline = time.monotonic() + RELOAD_TIMEOUT_SECONDS
         # The new master is a child of the old one, and serves once it has workers.
-        while not any(_workers(child) for child in _workers(master) - before):
+        while not any(list_children(child) for child in list_children(master) - before):
             if time.monotonic() > deadline:
                 raise MtlsError(
                     f"nginx (process {master}) runs a program that was replaced, and did not hand "
@@ -159,22 +159,6 @@ class Nginx:
 def _content(file: IO[bytes]) -> str:
     file.seek(0)
     return file.read().decode("utf-8", "replace")
-
-
-def _workers(master: int) -> set[int]:
-    # While one of them ends the kernel may leave others out, so it must say the same twice.
-    said = _children(master)
-    while said != (again := _children(master)):
-        said = again
-    return said
-
-
-def _children(master: int) -> set[int]:
-    try:
-        text = Path(f"/proc/{master}/task/{master}/children").read_text()
-    except OSError:
-        return set()
-    return {int(pid) for pid in text.split()}
 
 
 def _is_replaced(master: int) -> bool:

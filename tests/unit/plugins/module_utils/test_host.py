@@ -208,7 +208,7 @@ def test_the_newer_of_two_masters_is_found(monkeypatch):
     monkeypatch.setattr(host, "_process_name", lambda pid: "nginx" if pid >= 5 else "systemd")
     monkeypatch.setattr(host, "_in_our_namespace", lambda _pid: True)
     monkeypatch.setattr(host, "_parent", lambda pid: 1 if pid == 5 else 5 if pid < 8 else 7)
-    monkeypatch.setattr(host, "_children", lambda pid: children.get(pid, []))
+    monkeypatch.setattr(host, "_children", lambda pid: set(children.get(pid, [])))
     assert host.find_nginx_master() == 7
 
 

@@ -365,6 +365,14 @@ def test_the_servers_of_a_welcome_file_are_commented_out(nginx, welcome_site):
     assert not switch(**options)["changed"]
 
 
+def test_a_main_file_that_is_a_link_is_edited_and_stays_one(nginx, welcome_site):
+    main_file = nginx.folder / "available/default"
+    options = wanted(nginx, welcome_sites=[welcome_site], main_path=welcome_site)
+    assert str(main_file) in switch(**options)["changed_paths"]
+    assert os.readlink(welcome_site) == str(main_file)
+    assert "#server { listen 80 default_server; }" in main_file.read_text()
+
+
 def test_a_welcome_site_that_somebody_edited_stays(nginx, welcome_site):
     (nginx.folder / "available/default").write_text("server { listen 8080; }\n")
     switch(**wanted(nginx, welcome_sites=[welcome_site]))

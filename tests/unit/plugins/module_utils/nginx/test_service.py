@@ -14,6 +14,7 @@ import time
 
 import pytest
 from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
+from ansible_collections.edge.mtls.plugins.module_utils.host import list_children
 from ansible_collections.edge.mtls.plugins.module_utils.nginx import service
 from ansible_collections.edge.mtls.plugins.module_utils.nginx.service import Nginx
 
@@ -90,14 +91,14 @@ def master(tmp_path, monkeypatch):
 @pytest.mark.parametrize("answer", ["load", "port taken at first", "slow"])
 def test_a_reload_is_done_when_only_new_workers_are_left(master, answer):
     pid = master(answer)
-    before = service._workers(pid)
+    before = list_children(pid)
     assert Nginx("nginx").apply() == "reloaded"
     deadline = time.monotonic() + 5
     # One that has ended is listed until its master asks for it.
-    while service._workers(pid) & before and time.monotonic() < deadline:
+    while list_children(pid) & before and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert service._workers(pid)
-    assert service._workers(pid).isdisjoint(before)
+    assert list_children(pid)
+    assert list_children(pid).isdisjoint(before)
 
 
 @pytest.fixture
