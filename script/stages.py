@@ -174,9 +174,9 @@ def sanity(run: Run, arguments: list[str]) -> None:
         (bootstraps / f"get_pip_{version}.py").write_text(GET_PIP)
     write_pip_settings(home / ".config/pip/pip.conf")
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    # The tests are not shipped, and ruff and mypy have looked at them already.
+    # Tests and bench are not shipped, and ruff and mypy have looked at them already.
     words = ["ansible-test", "sanity", "--color", "no", "--python", python]
-    words += ["--exclude", "tests/", *arguments]
+    words += ["--exclude", "tests/", "--exclude", "bench/", *arguments]
     run.check(*words, cwd=run.collection(), HOME=home)
 
 

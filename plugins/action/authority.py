@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from ansible_collections.edge.mtls.plugins.modules import authority
-from ansible_collections.edge.mtls.plugins.plugin_utils.in_controller import InControllerAction
+from ansible_collections.edge.mtls.plugins.plugin_utils.in_controller import StoreAction
 
 
-class ActionModule(InControllerAction):
+class ActionModule(StoreAction):
     """Run the module's own code here when the task's host is the control node."""
 
     module = authority

@@ -19,6 +19,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "client_key_type": {"type": "str", "default": "P-256"},
     "client_valid_days": {"type": "int", "default": 365},
     "client_renew_before_days": {"type": "int", "default": 30},
+    "profiles": {"type": "raw", "default": []},
+    "revoked": {"type": "raw", "default": []},
     "sites": {"type": "raw"},
     "host": {"type": "dict"},
 }
@@ -46,6 +48,8 @@ class ActionModule(ActionBase):
                     client_defaults,
                     params["sites"],
                     params["host"],
+                    params["profiles"],
+                    params["revoked"],
                 )
             )
         except MtlsError as error:

@@ -16,28 +16,18 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from .errors import MtlsError
 from .nginx import tls
 from .nginx.sites import complete_sites
+from .pki import options
 from .pki.keys import KEY_TYPES
-from .pki.wanted import complete_authorities, complete_clients
+from .pki.wanted import complete_authorities, complete_clients, complete_revocations
 
 NAMES: dict[str, Any] = {"type": "list", "elements": "str", "default": []}
 KEY_TYPE: dict[str, Any] = {"type": "str", "choices": KEY_TYPES}
 
-AUTHORITY_SPEC: dict[str, Any] = {
-    "name": {"type": "str", "required": True},
-    "common_name": {"type": "str"},
-    "issuer": {"type": "str"},
-    "key_type": {**KEY_TYPE, "default": "P-256"},
-    "valid_days": {"type": "int", "default": 3650},
-    "path_length": {"type": "int"},
-}
 CLIENT_SPEC: dict[str, Any] = {
-    "name": {"type": "str", "required": True},
-    "common_name": {"type": "str"},
-    "issuer": {"type": "str"},
-    "key_type": KEY_TYPE,
-    "valid_days": {"type": "int"},
-    "renew_before_days": {"type": "int"},
-    "pkcs12": {"type": "bool", "default": True},
+    **options.CERTIFICATE,
+    # What the user doesn't say comes from other variables, or follows from who signs.
+    "profile": {"type": "str"},
+    "packs": {**options.CERTIFICATE["packs"], "default": ["pkcs12"]},
 }
 SITE_SPEC: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -87,9 +77,13 @@ def complete(
     client_defaults: dict[str, Any],
     sites: Any = None,
     host: dict[str, Any] | None = None,
+    profiles: Any = (),
+    revoked: Any = (),
 ) -> dict[str, Any]:
     """Check and complete authorities, clients and, with a host, its sites.
 
+    :param profiles: profiles of the user's own, that clients may have.
+    :param revoked: what is to be revoked.
     :param client_defaults: key_type, valid_days and renew_before_days of clients that an
         authority signs.
     :param host: what edge.mtls.host_info found there.
@@ -97,13 +91,18 @@ def complete(
     """
     completed: dict[str, Any] = {}
     completed["authorities"] = complete_authorities(
-        entries(authorities, AUTHORITY_SPEC, "mtls_pki_authorities")
+        entries(authorities, options.AUTHORITY, "mtls_pki_authorities")
     )
+    completed["profiles"] = entries(profiles, options.PROFILE, "mtls_pki_profiles")
     completed["clients"] = complete_clients(
         entries(clients, CLIENT_SPEC, "mtls_pki_clients"),
         completed["authorities"],
         self_signed_clients,
         client_defaults,
+        completed["profiles"],
+    )
+    completed["revoked"] = complete_revocations(
+        entries(revoked, options.REVOCATION, "mtls_pki_revoked"), completed["clients"]
     )
     if host is not None:
         completed["sites"] = complete_sites(
@@ -120,8 +119,8 @@ def entries(value: Any, spec: dict[str, Any], variable: str) -> list[dict[str, A
 
     :raises MtlsError: a key is unknown or missing, or a value is of another type.
     """
-    if not isinstance(value, list):
-        raise MtlsError(f"{variable} must be a list of entries, each with a name")
+    if not isinstance(value, (list, tuple)):
+        raise MtlsError(f"{variable} must be a list of entries")
     found = []
     for position, entry in enumerate(value):
         where = f"{variable}[{position}]"

@@ -31,10 +31,10 @@ options:
         required: true
       profile:
         description:
-          - V(client) carries the extended key usage clientAuth, V(server) serverAuth.
-          - It also decides the folder, C(clients/) or C(servers/).
+          - V(client) carries the extended key usage clientAuth, V(server) serverAuth, V(peer) both.
+            Or one of O(profiles).
+          - It also decides the folder, C(clients/), C(servers/) or C(peers/).
         type: str
-        choices: [client, server]
         default: client
       state:
         description:
@@ -53,39 +53,156 @@ options:
           - Common name of the subject, 1 to 64 bytes in UTF-8.
           - The same as O(certificates[].name) unless given.
         type: str
+      subject:
+        description:
+          - What the subject holds before the common name, in this order, as in
+            M(edge.mtls.authority). An V(emailAddress) becomes an alternative name, too.
+        type: dict
       subject_alternative_names:
         description:
-          - Names as C(DNS:app.example.com) or C(IP:192.0.2.1).
-          - A server certificate needs at least one.
+          - Names such as V(DNS:app.example.com), V(IP:192.0.2.1), V(email:ada@example.com),
+            V(URI:spiffe://example.com/app), V(UPN:ada@example.com),
+            V(otherName:1.2.3.4;UTF8:text), V(RID:1.2.3.4) or V(dirName:O=Example,C=DE).
+          - A server or peer certificate needs at least one.
         type: list
         elements: str
         default: []
       key_type:
-        description: Type of the private key. Not looked at with O(certificates[].request).
+        description:
+          - Type of the private key. That of the profile, which is V(P-256), unless given.
+          - Not looked at with O(certificates[].request).
         type: str
-        choices: [P-256, P-384, P-521, Ed25519, RSA-2048, RSA-3072, RSA-4096, RSA-6144, RSA-8192]
-        default: P-256
+        choices: [P-256, P-384, P-521, Ed25519, RSA-2048, RSA-3072, RSA-4096, RSA-6144, RSA-8192,
+          ML-DSA-44, ML-DSA-65, ML-DSA-87]
       valid_days:
-        description: Days from now until a new certificate expires, but never after its issuer does.
+        description:
+          - Days from now until a new certificate expires, but never after its issuer does.
+          - That of the profile, which is 365, unless given.
         type: int
-        default: 365
+      valid_minutes:
+        description: The same in minutes, instead of O(certificates[].valid_days).
+        type: int
       renew_before_days:
-        description: Renew when fewer days than this are left.
+        description:
+          - Renew when fewer days than this are left.
+          - That of the profile unless given, or else 30 days, but a third of its life at most.
         type: int
-        default: 30
+      renew_before_minutes:
+        description: The same in minutes, instead of O(certificates[].renew_before_days).
+        type: int
+      rekey:
+        description: Make a new key, too, whenever the certificate is renewed or reissued.
+        type: bool
+        default: true
       request:
         description:
           - CSR in PEM. The private key then stays where the CSR was made.
           - Only its public key is used, after its signature was checked; subject and alternative
-            names come from this entry.
+            names come from this entry, extensions from its profile. RV(certificates.dropped) lists
+            what it asked for and did not get.
         type: str
-      pkcs12:
+      reissue_revoked:
         description:
-          - Also write C(<name>.p12) for browsers and keychains, encrypted with AES-256
-            (with 3DES where cryptography is older than 38).
-          - Its passphrase is generated and written beside it, mode 0600.
+          - Issue a new certificate where the present one is revoked. Without this, a name that was
+            revoked stays without a valid certificate.
+          - What is on hold is never issued anew.
         type: bool
         default: false
+      packs:
+        description:
+          - Files to hand over to the owner of the certificate, written beside it, mode 0600.
+          - V(pkcs12) is C(<name>.p12) for browsers, keychains and Java, encrypted with AES-256
+            (with 3DES where cryptography is older than 38).
+          - V(pkcs12_legacy) is C(<name>.legacy.p12) with 3DES, for old Windows and macOS.
+          - V(truststore) is C(<name>.truststore.p12), a Java trust store with the authorities. It
+            needs cryptography 45.
+          - V(der) is C(<name>.cer) and C(<name>.key.der).
+          - V(tar) and V(zip) are an archive with key, certificate, chain, authority, a
+            configuration for curl and a page of instructions.
+          - V(mobileconfig) is a configuration profile for iOS and macOS.
+        type: list
+        elements: str
+        choices: [pkcs12, pkcs12_legacy, truststore, der, tar, zip, mobileconfig]
+        default: []
+  profiles:
+    description:
+      - Profiles of your own, by name.
+      - Each takes from its O(profiles[].base) what it doesn't say.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: What O(certificates[].profile) calls it.
+        type: str
+        required: true
+      base:
+        description: The profile that it is made from, which decides the folder.
+        type: str
+        choices: [client, server, peer]
+        default: client
+      key_type:
+        description: As in O(certificates[].key_type).
+        type: str
+        choices: [P-256, P-384, P-521, Ed25519, RSA-2048, RSA-3072, RSA-4096, RSA-6144, RSA-8192,
+          ML-DSA-44, ML-DSA-65, ML-DSA-87]
+      valid_days:
+        description: As in O(certificates[].valid_days).
+        type: int
+      valid_minutes:
+        description: As in O(certificates[].valid_minutes).
+        type: int
+      renew_before_days:
+        description: As in O(certificates[].renew_before_days).
+        type: int
+      renew_before_minutes:
+        description: As in O(certificates[].renew_before_minutes).
+        type: int
+      key_usage:
+        description: Key usages; V(digitalSignature) unless given.
+        type: list
+        elements: str
+        choices: [digitalSignature, contentCommitment, keyEncipherment, dataEncipherment,
+          keyAgreement, encipherOnly, decipherOnly]
+      extended_key_usage:
+        description:
+          - Extended key usages, each an OID or one of V(serverAuth), V(clientAuth), V(codeSigning),
+            V(emailProtection), V(timeStamping), V(OCSPSigning), V(ipsecIKE), V(smartcardLogon) and
+            V(KPClientAuth).
+        type: list
+        elements: str
+      certificate_policies:
+        description: As in M(edge.mtls.authority).
+        type: list
+        elements: str
+      extensions:
+        description: Further extensions, with the value as you bring it.
+        type: list
+        elements: dict
+        suboptions:
+          oid:
+            description: OID of the extension.
+            type: str
+            required: true
+          critical:
+            description: Whether whoever doesn't know it must refuse the certificate.
+            type: bool
+            default: false
+          value_base64:
+            description: Value in DER, as Base64.
+            type: str
+            required: true
+  key_passphrases:
+    description: Passphrase of each authority whose key is encrypted, by the authority's name.
+    type: dict
+    default: {}
+  pack_passphrases:
+    description:
+      - Passphrases of packs, 8 characters or more, by the certificate's name.
+      - Where there is none, one is made and written into a file of its own, mode 0600
+        (RV(certificates.passphrase_path)).
+    type: dict
+    default: {}
 seealso:
   - module: edge.mtls.authority
   - module: edge.mtls.certificate_request
@@ -98,8 +215,20 @@ EXAMPLES = r"""
     certificates: "{{ clients }}"
   vars:
     clients:
-      - {name: client1, issuer: services, pkcs12: true}
+      - {name: client1, issuer: services, packs: [pkcs12, zip]}
       - {name: client2, issuer: services, key_type: Ed25519, valid_days: 90}
+  delegate_to: localhost
+
+- name: Keep certificates that live for an hour, of a profile of our own
+  edge.mtls.certificates:
+    store_path: /home/me/.local/share/edge-mtls
+    profiles:
+      - {name: job, base: client, valid_minutes: 60, key_type: Ed25519}
+    certificates:
+      - name: nightly
+        profile: job
+        issuer: services
+        subject_alternative_names: [URI:spiffe://example.com/jobs/nightly]
   delegate_to: localhost
 
 - name: Keep a self-signed client certificate of the kind that tutorials start with
@@ -112,13 +241,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: How many certificates were (in check mode, would be) left, issued, renewed, reissued
-    or forgotten.
+  description: How many certificates were (in check mode, would be) left, issued, renewed, reissued,
+    packed anew or forgotten, and how many stay revoked.
   type: str
   returned: success
   sample: ok 12, renew 3, reissue 1
 certificates:
-  description: Each certificate under C(<profile>/<name>).
+  description:
+    - Each certificate under C(<profile>/<name>), where a profile of your own counts as its base.
   type: dict
   returned: success
   contains:
@@ -126,7 +256,7 @@ certificates:
       description: Name in the store.
       type: str
     action:
-      description: V(ok), V(issue), V(renew), V(reissue) or V(forget).
+      description: V(ok), V(issue), V(renew), V(reissue), V(pack), V(revoked) or V(forget).
       type: str
     reasons:
       description: Why something was done.
@@ -142,8 +272,20 @@ certificates:
     key_path:
       description: The private key, mode 0600. Absent when the key is elsewhere.
       type: str
-    pkcs12_path:
-      description: The PKCS #12 file, when asked for.
+    pack_paths:
+      description: The files of the packs, when asked for.
+      type: list
+      elements: str
+    passphrase_path:
+      description: The file with the passphrase that was made for the packs.
+      type: str
+    dropped:
+      description: What the request asked for and did not get.
+      type: list
+      elements: str
+      sample: [basicConstraints, 'SAN DNS:evil.example']
+    revocation_reason:
+      description: Why it was revoked, with RV(certificates.action=revoked).
       type: str
     subject:
       description: Subject as nginx's C($ssl_client_s_dn) prints it (RFC 2253).
@@ -167,10 +309,10 @@ certificates:
       description: SHA-256 of the certificate, lower-case hex.
       type: str
     certificate:
-      description: The certificate, PEM.
+      description: The certificate, PEM, if it is self-signed or its key is elsewhere.
       type: str
     fullchain:
-      description: The certificate and the intermediate authorities above it, PEM.
+      description: The same, with the intermediate authorities above it.
       type: str
 """
 
@@ -178,18 +320,22 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
-from ansible_collections.edge.mtls.plugins.module_utils.pki.certificates import PROFILES, utc_now
+from ansible_collections.edge.mtls.plugins.module_utils.pki import options
+from ansible_collections.edge.mtls.plugins.module_utils.pki.certificates import utc_now
 from ansible_collections.edge.mtls.plugins.module_utils.pki.issuing import (
-    WantedCertificate,
     ensure_certificates,
     plan_without_library,
 )
-from ansible_collections.edge.mtls.plugins.module_utils.pki.keys import DEFAULT_KEY_TYPE, KEY_TYPES
 from ansible_collections.edge.mtls.plugins.module_utils.pki.library import (
     is_available,
     require_cryptography,
 )
-from ansible_collections.edge.mtls.plugins.module_utils.pki.store import Store
+from ansible_collections.edge.mtls.plugins.module_utils.pki.profiles import (
+    profile_of,
+    read_profiles,
+)
+from ansible_collections.edge.mtls.plugins.module_utils.pki.store import Say, Store, say_nothing
+from ansible_collections.edge.mtls.plugins.module_utils.pki.wanted_certificate import read_wanted
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "store_path": {"type": "path", "required": True},
@@ -198,52 +344,51 @@ ARGUMENT_SPEC: dict[str, Any] = {
         "elements": "dict",
         "required": True,
         "options": {
-            "name": {"type": "str", "required": True},
-            "profile": {"type": "str", "choices": PROFILES, "default": "client"},
+            **options.CERTIFICATE,
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "issuer": {"type": "str"},
-            "common_name": {"type": "str"},
-            "subject_alternative_names": {"type": "list", "elements": "str", "default": []},
-            "key_type": {"type": "str", "choices": KEY_TYPES, "default": DEFAULT_KEY_TYPE},
-            "valid_days": {"type": "int", "default": 365},
-            "renew_before_days": {"type": "int", "default": 30},
             "request": {"type": "str"},
-            "pkcs12": {"type": "bool", "default": False},
         },
         "required_if": [("state", "present", ("issuer",))],
     },
+    "profiles": {"type": "list", "elements": "dict", "default": [], "options": options.PROFILE},
+    "key_passphrases": {"type": "dict", "default": {}, "no_log": True},
+    "pack_passphrases": {"type": "dict", "default": {}, "no_log": True},
 }
 
 
-def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+def run(params: dict[str, Any], check_mode: bool, say: Say = say_nothing) -> dict[str, Any]:
     """Keep the certificates that the options ask for.
 
+    :param say: takes a message for the user.
     :raises MtlsError: an entry can't be met; nothing has been issued then.
     """
-    store = Store(params["store_path"])
-    entries: dict[str, list[dict[str, Any]]] = {"present": [], "absent": []}
-    for entry in params["certificates"]:
-        entries[entry["state"]].append({k: v for k, v in entry.items() if k != "state"})
+    store = Store(params["store_path"], say)
+    present = [entry for entry in params["certificates"] if entry.get("state") != "absent"]
     if check_mode and not is_available():
         # A bare host: nothing can have been issued there yet.
-        return plan_without_library(store, entries["present"])
+        return plan_without_library(present, params.get("profiles") or [])
     require_cryptography()
-    wanted = [
-        WantedCertificate(**{**entry, "common_name": entry["common_name"] or entry["name"]})
-        for entry in entries["present"]
+    profiles = read_profiles(params.get("profiles") or [])
+    unwanted = [
+        (profile_of(entry, profiles).kind, entry["name"])
+        for entry in params["certificates"]
+        if entry.get("state") == "absent"
     ]
-    unwanted = [(entry["profile"], entry["name"]) for entry in entries["absent"]]
-    result = ensure_certificates(store, wanted, utc_now(), check_mode, unwanted)
-    result["diff"] = [
-        {
-            "before": "",
-            "after": f"{described['action']}: {', '.join(described['reasons'])}\n",
-            "before_header": f"certificate {key}",
-            "after_header": f"certificate {key}",
-        }
+    result = ensure_certificates(
+        store,
+        read_wanted(present, profiles, params.get("pack_passphrases") or {}),
+        utc_now(),
+        check_mode,
+        unwanted,
+        params.get("key_passphrases") or {},
+    )
+    lines = [
+        f"{described['action']} {key}: {', '.join(described['reasons'])}\n"
         for key, described in result["certificates"].items()
         if described["reasons"]
     ]
+    if lines:
+        result["diff"] = {"before": "", "after": "".join(lines)}
     return result
 
 

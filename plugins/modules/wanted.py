@@ -40,6 +40,14 @@ options:
     description: Renew a client certificate this many days before it expires.
     type: int
     default: 30
+  profiles:
+    description: The value of C(mtls_pki_profiles).
+    type: raw
+    default: []
+  revoked:
+    description: The value of C(mtls_pki_revoked).
+    type: raw
+    default: []
   sites:
     description: The value of C(mtls_gateway_sites), with O(host).
     type: raw
@@ -73,6 +81,16 @@ authorities:
   returned: success
 clients:
   description: The clients with all their keys.
+  type: list
+  elements: dict
+  returned: success
+profiles:
+  description: The profiles with all their keys.
+  type: list
+  elements: dict
+  returned: success
+revoked:
+  description: What is to be revoked, with all its keys.
   type: list
   elements: dict
   returned: success

@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
 
 
@@ -36,10 +37,15 @@ class InControllerAction(ActionBase):
             return result
         _validation, params = self.validate_argument_spec(argument_spec=self.module.ARGUMENT_SPEC)
         try:
-            result.update(self.module.run(params, self._task.check_mode))
+            result.update(self.run_module(params))
         except MtlsError as error:
             # Ansible would add the cause, which the text already holds.
             raise AnsibleActionFail(str(error)) from None
+        return result
+
+    def run_module(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Run the module's code."""
+        result: dict[str, Any] = self.module.run(params, self._task.check_mode)
         return result
 
     def _is_here(self) -> bool:
@@ -50,3 +56,12 @@ class InControllerAction(ActionBase):
             return True
         wanted_user = become.get_option("become_user", playcontext=self._play_context) or "root"
         return bool(wanted_user == pwd.getpwuid(os.geteuid()).pw_name)
+
+
+class StoreAction(InControllerAction):
+    """The same for the modules that write a store: they tell the user how far they are."""
+
+    def run_module(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Run the module's code."""
+        result: dict[str, Any] = self.module.run(params, self._task.check_mode, Display().display)
+        return result

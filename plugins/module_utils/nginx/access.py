@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import MtlsError
-from ..pki.names import common_name_rfc2253
+from ..pki.wanted import rfc2253_subject
 from .quoting import quote
 
 # One attribute, as OpenSSL's XN_FLAG_RFC2253 prints it: no space around "=", and everything
@@ -187,7 +187,7 @@ def _check_known(names: list[str], known: Iterable[str], where: str, kind: str) 
 
 
 def _dn(entry: dict[str, Any]) -> str:
-    return common_name_rfc2253(entry["common_name"])
+    return rfc2253_subject(entry)
 
 
 def caller_text(client: dict[str, Any], by_name: dict[str, dict[str, Any]]) -> str:

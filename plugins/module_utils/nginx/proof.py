@@ -128,7 +128,7 @@ def _trusted_path(site: dict[str, Any], facts: dict[str, Any]) -> str | None:
         return facts["ca_path"] or None
     if certificate["source"] == "self_signed":
         return f"{facts['store_path']}/trusted/{site['name']}@{facts['host'].lower()}.pem"
-    return f"{facts['store_path']}/authorities/{certificate['authority']}/fullchain.pem"
+    return f"{facts['store_path']}/trust/{certificate['authority']}.pem"
 
 
 def _files(certificates: dict[str, dict[str, Any]], name: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import MtlsError
-from ..pki.names import DNS_NAME
+from ..pki.general_names import DNS_NAME
 from .access import bucket_size, complete_access
 from .tls import tls_settings
 

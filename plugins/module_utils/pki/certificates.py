@@ -10,9 +10,9 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from ..errors import MtlsError
-from .keys import key_type_of
+from .extensions import Extensions
+from .keys import is_post_quantum, key_type_of
 from .library import (
-    ExtendedKeyUsageOID,
     InvalidSignature,
     ec,
     ed25519,
@@ -25,8 +25,6 @@ from .library import (
 
 # A caller's or a server's clock may be a little behind the one that signs.
 CLOCK_SKEW = timedelta(minutes=5)
-
-PROFILES = ["client", "server"]
 
 
 @dataclass(frozen=True)
@@ -53,16 +51,16 @@ def utc_now() -> datetime:
     return datetime.now(timezone.utc).replace(microsecond=0)
 
 
-def extent(now: datetime, valid_days: int, issuer: Any = None) -> Extent:
+def extent(now: datetime, valid: timedelta, issuer: Any = None) -> Extent:
     """Say how long a new certificate lives: never longer than its issuer.
 
-    :param valid_days: days from now.
+    :param valid: how long from now.
     :raises MtlsError: the issuer isn't valid now, or the end lies beyond the year 9999.
     """
     try:
-        not_after = now + timedelta(days=valid_days)
+        not_after = now + valid
     except OverflowError:
-        raise MtlsError(f"valid_days {valid_days} reaches beyond the year 9999") from None
+        raise MtlsError(f"{valid.days} days of validity reach beyond the year 9999") from None
     not_before = now - CLOCK_SKEW
     if issuer is not None:
         if not_after_of(issuer) <= now:
@@ -81,45 +79,14 @@ def extent(now: datetime, valid_days: int, issuer: Any = None) -> Extent:
     return Extent(not_before, not_after)
 
 
-def build_authority(
-    subject: Any, public_key: Any, signer: Signer, extent: Extent, path_length: int | None
+def build_certificate(
+    subject: Any, public_key: Any, signer: Signer, extent: Extent, extensions: Extensions
 ) -> Any:
-    """Sign an authority's certificate: basicConstraints CA and keyUsage, both critical."""
-    builder = (
-        _builder(subject, public_key, signer, extent)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
-        .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
-    )
-    return _sign(builder, signer)
-
-
-def build_leaf(
-    subject: Any,
-    public_key: Any,
-    signer: Signer,
-    extent: Extent,
-    profile: str,
-    alternative_names: list[Any],
-) -> Any:
-    """Sign a leaf: clientAuth or serverAuth as its profile says, and never a CA."""
-    usage = {
-        "client": ExtendedKeyUsageOID.CLIENT_AUTH,
-        "server": ExtendedKeyUsageOID.SERVER_AUTH,
-    }[profile]
-    builder = (
-        _builder(subject, public_key, signer, extent)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-    )
-    if signer.certificate is not None:
-        builder = builder.add_extension(_key_usage(digital_signature=True), critical=True)
-    # else: OpenSSL takes a self-signed certificate for a trust anchor only while a keyUsage,
-    # if there is one, admits keyCertSign, which a leaf must not have. So there is none.
-    if alternative_names:
-        builder = builder.add_extension(
-            x509.SubjectAlternativeName(alternative_names), critical=False
-        )
-    return _sign(builder, signer)
+    """Sign a certificate with these extensions and the two key identifiers."""
+    builder = _builder(subject, public_key, signer, extent)
+    for value, critical in extensions:
+        builder = builder.add_extension(value, critical=critical)
+    return builder.sign(signer.key, signature_hash(signer.key.public_key()))
 
 
 def _builder(subject: Any, public_key: Any, signer: Signer, extent: Extent) -> Any:
@@ -131,9 +98,7 @@ def _builder(subject: Any, public_key: Any, signer: Signer, extent: Extent) -> A
         )
     else:
         issuer_name = signer.certificate.subject
-        authority_identifier = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
-            signer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-        )
+        authority_identifier = authority_key_identifier(signer.certificate)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -147,29 +112,18 @@ def _builder(subject: Any, public_key: Any, signer: Signer, extent: Extent) -> A
     )
 
 
-def _key_usage(
-    digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
-) -> Any:
-    return x509.KeyUsage(
-        digital_signature=digital_signature,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=key_cert_sign,
-        crl_sign=crl_sign,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _sign(builder: Any, signer: Signer) -> Any:
-    return builder.sign(signer.key, signature_hash(signer.key.public_key()))
+def authority_key_identifier(issuer: Any) -> Any:
+    """Name an issuer's key the way that its own certificate does."""
+    try:
+        identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except x509.ExtensionNotFound:  # an adopted authority may be that old
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier.value)
 
 
 def signature_hash(public_key: Any) -> Any:
-    """Choose the hash that goes with a signing key; Ed25519 brings its own."""
-    if isinstance(public_key, ed25519.Ed25519PublicKey):
+    """Choose the hash that goes with a signing key; Ed25519 and ML-DSA bring their own."""
+    if _hashes_itself(public_key):
         return None
     if isinstance(public_key, ec.EllipticCurvePublicKey):
         if public_key.curve.key_size > 384:
@@ -179,11 +133,19 @@ def signature_hash(public_key: Any) -> Any:
     return hashes.SHA256()
 
 
+def _hashes_itself(public_key: Any) -> bool:
+    return isinstance(public_key, ed25519.Ed25519PublicKey) or is_post_quantum(public_key)
+
+
 def is_signed_by(certificate: Any, issuer: Any) -> bool:
     """Check a certificate's signature with its issuer's public key."""
-    key = issuer.public_key()
-    if (certificate.signature_hash_algorithm is None) != isinstance(key, ed25519.Ed25519PublicKey):
-        return False  # only Ed25519 signs without a hash, so another kind of key made this
+    return certificate.issuer == issuer.subject and is_signed_with(certificate, issuer.public_key())
+
+
+def is_signed_with(certificate: Any, key: Any) -> bool:
+    """Check a certificate's signature with a public key."""
+    if (certificate.signature_hash_algorithm is None) != _hashes_itself(key):
+        return False  # only these sign without a hash, so another kind of key made this
     arguments: list[Any] = [certificate.signature, certificate.tbs_certificate_bytes]
     if isinstance(key, rsa.RSAPublicKey):
         arguments += [padding.PKCS1v15(), certificate.signature_hash_algorithm]
@@ -198,20 +160,21 @@ def is_signed_by(certificate: Any, issuer: Any) -> bool:
 
 def not_before_of(certificate: Any) -> datetime:
     """Return notBefore as timezone-aware UTC."""
-    return _instant(certificate, "not_valid_before")
+    return instant_of(certificate, "not_valid_before")
 
 
 def not_after_of(certificate: Any) -> datetime:
     """Return notAfter, the last instant of validity, as timezone-aware UTC."""
-    return _instant(certificate, "not_valid_after")
+    return instant_of(certificate, "not_valid_after")
 
 
-def _instant(certificate: Any, name: str) -> datetime:
+def instant_of(holder: Any, name: str) -> datetime:
+    """Return an instant of a certificate or CRL as timezone-aware UTC."""
     # cryptography 42 brought the aware form and deprecated the naive one.
-    aware: datetime | None = getattr(certificate, name + "_utc", None)
+    aware: datetime | None = getattr(holder, name + "_utc", None)
     if aware is not None:
         return aware
-    naive: datetime = getattr(certificate, name)
+    naive: datetime = getattr(holder, name)
     return naive.replace(tzinfo=timezone.utc)
 
 
@@ -229,6 +192,8 @@ def renewal_reason(not_after: datetime, now: datetime, margin: timedelta) -> str
     if left < timedelta(0):
         return f"expired on {not_after:%Y-%m-%d}"
     if left < margin:
+        if left < timedelta(days=1):
+            return f"expires in {left // timedelta(minutes=1)} minutes"
         return f"expires in {left.days} days"
     return None
 
@@ -240,7 +205,12 @@ def days_left(certificate: Any, now: datetime) -> int:
 
 def serial_number_text(certificate: Any) -> str:
     """Write the serial number as nginx's $ssl_client_serial does: upper-case hex, whole bytes."""
-    text = f"{certificate.serial_number:X}"
+    return hex_number(certificate.serial_number)
+
+
+def hex_number(number: int) -> str:
+    """Write a number in upper-case hex, as whole bytes."""
+    text = f"{number:X}"
     return text.zfill(len(text) + len(text) % 2)
 
 
@@ -267,23 +237,28 @@ def certificate_from_pem(text: bytes, where: str) -> Any:
         raise MtlsError(f"{where} is not a certificate in PEM") from None
 
 
-def profile_of(certificate: Any) -> str | None:
-    """Tell which profile a leaf follows, by its extended key usage."""
-    try:
-        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return None
-    if ExtendedKeyUsageOID.CLIENT_AUTH in usage:
-        return "client"
-    return "server" if ExtendedKeyUsageOID.SERVER_AUTH in usage else None
+def certificates_from_pem(text: bytes, where: str) -> list[Any]:
+    """Read every certificate of a PEM file; ``where`` names it in the error.
+
+    :raises MtlsError: there is none, or one can't be read.
+    """
+    end = b"-----END CERTIFICATE-----"
+    blocks = [block + end for block in text.split(end)[:-1]]
+    return [certificate_from_pem(block, where) for block in blocks or [text]]
 
 
 def path_length_of(certificate: Any) -> int | None:
     """Return how many authorities may stand below this one, or None for any number."""
-    limit: int | None = certificate.extensions.get_extension_for_class(
-        x509.BasicConstraints
-    ).value.path_length
+    limit: int | None = basic_constraints_of(certificate).path_length
     return limit
+
+
+def basic_constraints_of(certificate: Any) -> Any:
+    """Return basicConstraints; those of a leaf where there are none."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except x509.ExtensionNotFound:
+        return x509.BasicConstraints(ca=False, path_length=None)
 
 
 def key_type_in(certificate_or_request: Any) -> str:

@@ -14,8 +14,9 @@ from typing import Any
 from ..errors import MtlsError
 from . import keys
 from .certificates import to_pem
-from .library import require_cryptography
-from .names import general_name, subject
+from .general_names import general_name
+from .library import require_cryptography, x509
+from .names import subject
 from .requests import build_request
 
 
@@ -54,7 +55,8 @@ def ensure_request(
         return result
     require_cryptography()
     name = subject(common_name, where)
-    alternative_names = [general_name(text, where) for text in subject_alternative_names]
+    names = [general_name(text, where) for text in subject_alternative_names]
+    extensions = [(x509.SubjectAlternativeName(names), False)] if names else []
     try:
         if mode is None:
             _write_new(path, keys.key_to_pem(keys.generate(key_type)))
@@ -69,7 +71,7 @@ def ensure_request(
             f"{where} holds a key of type {found}, not {key_type}: "
             "give the new key another path, then take the old one away"
         )
-    result["request"] = to_pem(build_request(key, name, alternative_names)).decode()
+    result["request"] = to_pem(build_request(key, name, extensions)).decode()
     result["public_key_sha256"] = keys.public_key_fingerprint(key.public_key())
     return result
 

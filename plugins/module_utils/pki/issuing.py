@@ -1,117 +1,38 @@
 # Copyright (c) 2026, the edge.mtls authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Leaf certificates: the whole wanted set against what the store holds, and issuing what is due."""
+"""Leaf certificates: issuing what is due, packing it, and describing the whole set."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Any
 
 from ..errors import MtlsError
 from . import keys, packs
-from .authorities import Authority, check_clock, find_authority, signer_for
+from .authorities import Authority, check_clock, signer_for
 from .certificates import (
-    PROFILES,
     Signer,
-    build_leaf,
-    certificate_fingerprint,
+    build_certificate,
     certificate_from_pem,
-    days_left,
     extent,
-    is_signed_by,
-    key_type_in,
-    not_after_of,
-    not_before_of,
-    profile_of,
-    renewal_reason,
-    serial_number_text,
     to_pem,
 )
 from .index import Entry
-from .names import (
-    alternative_names,
-    check_entry_name,
-    general_name,
-    general_name_text,
-    rfc2253,
-    subject,
-)
-from .requests import read_request
-from .store import CERTIFICATE, FULLCHAIN, KEY, Issue, Store
+from .names import check_entry_name
+from .planning import ACTIONS, Item, Planner
+from .progress import Progress
+from .store import BATCH, CERTIFICATE, FOLDERS, FULLCHAIN, KEY, Issue, Store
+from .wanted_certificate import SELF, WantedCertificate, passphrase_file
 
-SELF = "self"
-ACTIONS = ("ok", "issue", "renew", "reissue", "forget")
-
-
-@dataclass(frozen=True)
-class WantedCertificate:
-    """What was asked for. ``issuer`` is an authority's name, or "self" for a self-signed one.
-
-    With ``request`` (a CSR in PEM) the key stays where the CSR was made.
-    """
-
-    name: str
-    profile: str
-    issuer: str
-    common_name: str
-    subject_alternative_names: list[str]
-    key_type: str
-    valid_days: int
-    renew_before_days: int
-    request: str | None = None
-    pkcs12: bool = False
-
-    def __post_init__(self) -> None:
-        check_entry_name(self.name, self.where)
-        subject(self.common_name, self.where)
-        if self.profile not in PROFILES:
-            raise MtlsError(f"{self.where}: profile must be one of {', '.join(PROFILES)}")
-        if self.valid_days < 1:
-            raise MtlsError(f"{self.where}: valid_days {self.valid_days} must be 1 or more")
-        if not 0 <= self.renew_before_days < self.valid_days:
-            raise MtlsError(
-                f"{self.where}: renew_before_days {self.renew_before_days} must be 0 or more and "
-                f"less than valid_days {self.valid_days}, or it would be renewed at every run"
-            )
-        if self.profile == "server" and not self.subject_alternative_names:
-            raise MtlsError(
-                f"{self.where}: a server certificate needs subject_alternative_names, "
-                "because clients look for the host there and nowhere else"
-            )
-        if self.request is not None and (self.issuer == SELF or self.pkcs12):
-            raise MtlsError(
-                f"{self.where}: with a request the key is elsewhere, so it can be neither "
-                "self-signed nor packed as PKCS #12"
-            )
-        self.general_names()
-
-    @property
-    def where(self) -> str:
-        """How errors call this entry."""
-        return f"{self.profile} certificate {self.name!r}"
-
-    def general_names(self) -> list[Any]:
-        """Return the alternative names as X.509 objects."""
-        return [general_name(text, self.where) for text in self.subject_alternative_names]
-
-
-@dataclass
-class Item:
-    """One wanted certificate, what was found for it, and what must be done and why."""
-
-    wanted: WantedCertificate
-    authority: Authority | None
-    found: Any = None
-    # The index has it. What it lacks was put there by something else, and can't be revoked.
-    is_known: bool = False
-    reasons: list[str] = field(default_factory=list)
-    request: Any = None
-    # ok, issue (there is none), renew (it is time) or reissue (it differs)
-    action: str = "ok"
+# However slow the keys are, what is made reaches the disk this often.
+SECONDS_BETWEEN_WRITES = 10
 
 
 def ensure_certificates(
@@ -120,26 +41,46 @@ def ensure_certificates(
     now: datetime,
     check_mode: bool,
     unwanted: Sequence[tuple[str, str]] = (),
+    key_passphrases: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """Issue what is missing, due or different, forget what is unwanted, describe the whole set.
 
-    :param unwanted: profile and name of certificates whose files go; the index keeps them.
+    :param unwanted: kind and name of certificates whose files go; the index keeps them.
+    :param key_passphrases: passphrase of each authority whose key is encrypted.
     :raises MtlsError: an entry can't be met; nothing has been issued then.
     """
-    for profile, name in unwanted:
-        check_entry_name(name, f"{profile} certificate {name!r}")
-    _check_unique([*((entry.profile, entry.name) for entry in wanted), *unwanted])
+    for kind, name in unwanted:
+        check_entry_name(name, f"{kind} certificate {name!r}")
+    _check_unique([*((entry.kind, entry.name) for entry in wanted), *unwanted])
     store.check_usable()
     check_clock(store, now)
-    items = _plan(store, wanted, now, check_mode)
-    if any(item.reasons for item in items) and not check_mode:
-        with store.locked():
+    if not check_mode:
+        store.tidy()
+    results: dict[str, dict[str, Any]] = {}
+    due = []
+    with _planner(store, now, check_mode) as planner:
+        signers = _Signers(store, planner, key_passphrases or {})
+        for item in planner.judge(wanted):
+            # A passphrase that is missing or wrong shows before anything is changed.
+            signers.check(item)
+            results[item.wanted.key] = _describe(store, planner, item, now)
+            if item.reasons:
+                due.append(item.wanted)
+    if due and not check_mode:
+        with store.locked(), store.index(writable=True) as index:
+            planner = Planner(store, index, now, check_mode)
+            signers = _Signers(store, planner, key_passphrases or {})
+            items = []
             # Another run may have issued some of them while this one waited for the lock.
-            items = _plan(store, wanted, now, check_mode)
-            _issue(store, [item for item in items if item.reasons], now)
-    results = {
-        f"{item.wanted.profile}/{item.wanted.name}": _describe(store, item, now) for item in items
-    }
+            for item in planner.judge(due):
+                signers.check(item)
+                results[item.wanted.key] = _describe(store, planner, item, now)
+                if item.reasons:
+                    items.append(item)
+            for item in _issue(store, planner, items, signers, now):
+                results[item.wanted.key] = _describe(store, planner, item, now)
+                # It is described, and a hundred thousand of these take room.
+                item.certificate = item.row = item.request = None
     results.update(_forget(store, unwanted, check_mode))
     actions = [each["action"] for each in results.values()]
     plan = {action: actions.count(action) for action in ACTIONS}
@@ -150,24 +91,36 @@ def ensure_certificates(
     }
 
 
-def plan_without_library(store: Store, entries: list[dict[str, Any]]) -> dict[str, Any]:
+def plan_without_library(
+    entries: list[dict[str, Any]], profiles: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Say what ``ensure_certificates`` would do on a host that has no cryptography yet.
 
     :param entries: the options of each wanted certificate.
+    :param profiles: those of the user's own profiles.
     """
+    kinds = {profile["name"]: profile["base"] for profile in profiles}
     return {
         "changed": bool(entries),
         "certificates": {
-            f"{entry['profile']}/{entry['name']}": {
+            f"{kinds.get(entry['profile'], entry['profile'])}/{entry['name']}": {
                 "name": entry["name"],
                 "action": "issue",
                 "reasons": ["missing"],
-                **_paths(store, entry),
             }
             for entry in entries
         },
         "plan": f"issue {len(entries)}" if entries else "",
     }
+
+
+@contextmanager
+def _planner(store: Store, now: datetime, check_mode: bool) -> Iterator[Planner]:
+    if not store.exists:
+        yield Planner(store, None, now, check_mode)
+        return
+    with store.index() as index:
+        yield Planner(store, index, now, check_mode)
 
 
 def _forget(
@@ -176,189 +129,232 @@ def _forget(
     due = [each for each in unwanted if store.exists and store.has_files(*each)]
     if due and not check_mode:
         with store.locked():
-            for profile, name in due:
-                store.forget(profile, name)
+            for kind, name in due:
+                store.forget(kind, name)
     return {
-        f"{profile}/{name}": {
+        f"{kind}/{name}": {
             "name": name,
-            "action": "forget" if (profile, name) in due else "ok",
-            "reasons": ["not wanted any more"] if (profile, name) in due else [],
+            "action": "forget" if (kind, name) in due else "ok",
+            "reasons": ["not wanted any more"] if (kind, name) in due else [],
         }
-        for profile, name in unwanted
+        for kind, name in unwanted
     }
 
 
 def _check_unique(names: list[tuple[str, str]]) -> None:
     seen: set[tuple[str, str]] = set()
-    for profile, name in names:
-        if (profile, name) in seen:
-            raise MtlsError(
-                f"{profile} certificate {name!r} is asked for twice: names must be unique"
-            )
-        seen.add((profile, name))
+    for kind, name in names:
+        if (kind, name) in seen:
+            raise MtlsError(f"{kind} certificate {name!r} is asked for twice: names must be unique")
+        seen.add((kind, name))
 
 
-def _plan(
-    store: Store, wanted: list[WantedCertificate], now: datetime, check_mode: bool
-) -> list[Item]:
-    authorities = {
-        name: find_authority(store, name) if store.exists else None
-        for name in {entry.issuer for entry in wanted} - {SELF}
-    }
-    items = []
-    with store.index() if store.exists else nullcontext() as index:
-        for entry in wanted:
-            item = Item(entry, authorities.get(entry.issuer))
-            if entry.request is not None:
-                item.request = read_request(entry.request, entry.where)
-            if entry.issuer != SELF and item.authority is None and not check_mode:
-                raise MtlsError(
-                    f"{entry.where}: its issuer {entry.issuer!r} is not an authority of the store"
-                )
-            text = store.read(entry.profile, entry.name, CERTIFICATE) if index else None
-            if index and text is not None:
-                path = store.folder(entry.profile, entry.name) / CERTIFICATE
-                item.found = certificate_from_pem(text, str(path))
-                item.is_known = index.knows(certificate_fingerprint(item.found))
-            _judge(store, item, now)
-            items.append(item)
-    return items
+class _Signers:
+    """The keys of the authorities that have something to sign, each loaded once."""
+
+    def __init__(self, store: Store, planner: Planner, key_passphrases: dict[str, str]) -> None:
+        self._store, self._planner = store, planner
+        self._key_passphrases = key_passphrases
+        self._loaded: dict[str, Signer] = {}
+
+    def check(self, item: Item) -> None:
+        """Make sure that what an item needs can be signed.
+
+        :raises MtlsError: its issuer's key is damaged, or its passphrase is missing or another.
+        """
+        name = item.wanted.issuer
+        if item.must_sign and name not in self._loaded:
+            authority = self._planner.authority(item.wanted)
+            if authority is not None:
+                passphrase = self._key_passphrases.get(name)
+                self._loaded[name] = signer_for(self._store, authority, passphrase)
+
+    def get(self, name: str) -> Signer | None:
+        """Return who signs for an issuer; nobody for a self-signed certificate."""
+        return self._loaded.get(name)
 
 
-def _judge(store: Store, item: Item, now: datetime) -> None:
-    if item.found is None:
-        item.action, item.reasons = "issue", ["missing"]
-        return
-    margin = timedelta(days=item.wanted.renew_before_days)
-    due = renewal_reason(not_after_of(item.found), now, margin)
-    if due and not _issuer_is_the_limit(item, now):
-        item.action, item.reasons = "renew", [due]
-    differences = _differences(store, item)
-    if differences:
-        item.action, item.reasons = "reissue", [*item.reasons, *differences]
+def _issue(
+    store: Store, planner: Planner, due: list[Item], signers: _Signers, now: datetime
+) -> Iterator[Item]:
+    """Issue and pack what is due, a batch at a time, and yield each when it is on the disk."""
+    to_sign = [item for item in due if item.must_sign]
+    to_pack = [item for item in due if not item.must_sign]
+    progress = Progress(len(due), "issued" if to_sign else "packed", store.say)
+    batch: list[tuple[Item, Issue]] = []
+    written = time.monotonic()
+
+    def build(item: Item) -> tuple[Item, Issue]:
+        return item, _build(planner, item, signers.get(item.wanted.issuer), now)
+
+    for item, issue in _on_all_cores(build, to_sign):
+        batch.append((item, issue))
+        progress.advance()
+        if len(batch) >= BATCH or time.monotonic() - written > SECONDS_BETWEEN_WRITES:
+            yield from _publish(store, batch, now)
+            batch, written = [], time.monotonic()
+    yield from _publish(store, batch, now)
+    for item, files in _on_all_cores(
+        lambda item: (item, _repack(store, planner, item, now)), to_pack
+    ):
+        # The passphrase that was made before the user gave one.
+        outdated = [passphrase_file(item.wanted.name)] if item.wanted.pack_passphrase else []
+        store.add(item.wanted.kind, item.wanted.name, files, outdated=outdated)
+        progress.advance()
+        yield item
 
 
-def _differences(store: Store, item: Item) -> list[str]:
-    wanted, found = item.wanted, item.found
-    folder = store.folder(wanted.profile, wanted.name)
-    reasons = [] if item.is_known else ["not in the index of the store"]
-    issuer = item.authority.certificate if item.authority else found
-    if not is_signed_by(found, issuer) or found.issuer != issuer.subject:
-        reasons.append("issuer changed")
-    if found.subject != subject(wanted.common_name, wanted.where):
-        reasons.append(f"common name {wanted.common_name}")
-    if profile_of(found) != wanted.profile:
-        reasons.append(f"profile {wanted.profile}")
-    has = set(alternative_names(found))
-    wants = {general_name_text(name) for name in wanted.general_names()}
-    reasons += [f"SAN +{name}" for name in sorted(wants - has)]
-    reasons += [f"SAN -{name}" for name in sorted(has - wants)]
-    if item.request is not None:
-        if keys.public_key_fingerprint(item.request.public_key()) != keys.public_key_fingerprint(
-            found.public_key()
-        ):
-            reasons.append("public key changed")
-    else:
-        if key_type_in(found) != wanted.key_type:
-            reasons.append(f"key type {wanted.key_type}")
-        if not (folder / KEY).exists():
-            reasons.append("key missing")
-    pack = f"{wanted.name}.p12"
-    if wanted.pkcs12 and not all((folder / name).exists() for name in (pack, f"{pack}.passphrase")):
-        reasons.append("PKCS #12 missing")
-    return reasons
-
-
-def _issuer_is_the_limit(item: Item, now: datetime) -> bool:
-    # A leaf that already lives as long as its authority gains nothing from being renewed.
-    return (
-        item.authority is not None
-        and not_after_of(item.found) >= not_after_of(item.authority.certificate) > now
+def _on_all_cores(function: Any, items: list[Item]) -> Iterator[Any]:
+    """Map, on all cores where that helps: RSA keys and packs, which leave Python's lock alone."""
+    is_slow = any(
+        item.wanted.packs or item.wanted.profile.key_type.startswith("RSA") for item in items
     )
+    if not is_slow or len(items) == 1:
+        yield from map(function, items)
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with ThreadPoolExecutor(cores) as pool:
+        try:
+            yield from pool.map(function, items)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
-def _issue(store: Store, due: list[Item], now: datetime) -> None:
-    signers: dict[str, Signer] = {}
-    issues = []
-    for item in due:
-        wanted = item.wanted
-        key = None if item.request is not None else keys.generate(wanted.key_type)
-        public_key = item.request.public_key() if key is None else key.public_key()
-        if item.authority is None:
-            signer = Signer(key)
-        elif wanted.issuer in signers:
-            signer = signers[wanted.issuer]
-        else:
-            signer = signers[wanted.issuer] = signer_for(store, item.authority)
-        certificate = build_leaf(
-            subject(wanted.common_name, wanted.where),
-            public_key,
-            signer,
-            extent(now, wanted.valid_days, signer.certificate),
-            wanted.profile,
-            wanted.general_names(),
-        )
-        item.found = certificate
-        issues.append(_files(item, key, certificate, signer))
-    store.publish(issues, int(now.timestamp()))
+def _publish(store: Store, batch: list[tuple[Item, Issue]], now: datetime) -> Iterator[Item]:
+    if batch:
+        store.publish([issue for _item, issue in batch], int(now.timestamp()))
+    for item, issue in batch:
+        item.certificate = issue.entry.certificate
+        yield item
 
 
-def _files(item: Item, key: Any, certificate: Any, signer: Signer) -> Issue:
-    chain = item.authority.intermediates if item.authority else []
+def _build(planner: Planner, item: Item, signer: Signer | None, now: datetime) -> Issue:
+    wanted = item.wanted
+    authority = planner.authority(wanted)
+    key = None if item.request is not None else planner.key_for(item)
+    public_key = item.request.public_key() if key is None else key.public_key()
+    signer = signer or Signer(key)
+    certificate = build_certificate(
+        wanted.subject_name(),
+        public_key,
+        signer,
+        extent(now, wanted.profile.valid, signer.certificate),
+        planner.extensions(wanted, authority),
+    )
+    chain = authority.intermediates(now) if authority else []
     files = {
         CERTIFICATE: to_pem(certificate),
         FULLCHAIN: b"".join(to_pem(each) for each in [certificate, *chain]),
     }
-    secret = set()
+    secret = {KEY}
     if key is not None:
         files[KEY] = keys.key_to_pem(key)
-        secret.add(KEY)
-    if item.wanted.pkcs12:
-        pack = f"{item.wanted.name}.p12"
-        passphrase = packs.new_passphrase()
-        root = item.authority.above[-1:] or (item.authority.certificate,) if item.authority else ()
-        files[pack] = packs.build_pkcs12(
-            item.wanted.name, key, certificate, [*chain, *root], passphrase
-        )
-        files[f"{pack}.passphrase"] = f"{passphrase}\n".encode()
-        secret |= {pack, f"{pack}.passphrase"}
+        made = _packs(wanted, key, certificate, authority, None, now)
+        files.update(made)
+        secret |= set(made)
     issuer_key = keys.public_key_fingerprint(signer.key.public_key())
-    entry = Entry(item.wanted.profile, item.wanted.name, issuer_key, certificate)
+    specification = planner.specification(item, authority, issuer_key)
+    entry = Entry(wanted.kind, wanted.name, issuer_key, certificate, specification)
     return Issue(entry, files, frozenset(secret))
 
 
-def _describe(store: Store, item: Item, now: datetime) -> dict[str, Any]:
-    wanted, certificate = item.wanted, item.found
+def _packs(
+    wanted: WantedCertificate,
+    key: Any,
+    certificate: Any,
+    authority: Authority | None,
+    passphrase: str | None,
+    now: datetime,
+) -> dict[str, bytes]:
+    """Make the packs, and the file with their passphrase where nobody gave one."""
+    if not wanted.packs:
+        return {}
+    files = {}
+    if wanted.passphrase_file is not None:
+        passphrase = passphrase or packs.new_passphrase()
+        files[wanted.passphrase_file] = f"{passphrase}\n".encode()
+    credential = packs.Credential(
+        wanted.name,
+        key,
+        certificate,
+        authority.intermediates(now) if authority else [],
+        authority.root if authority else certificate,
+    )
+    files.update(
+        packs.build_packs(
+            wanted.packs,
+            credential,
+            wanted.pack_passphrase or passphrase,
+            strong_passphrase=wanted.pack_passphrase is None,
+        )
+    )
+    return files
+
+
+def _repack(store: Store, planner: Planner, item: Item, now: datetime) -> dict[str, bytes]:
+    """Make the packs of a certificate that exists already."""
+    wanted = item.wanted
+    folder = store.folder(wanted.kind, wanted.name)
+    key = keys.key_from_pem(store.read(wanted.kind, wanted.name, KEY) or b"", str(folder / KEY))
+    text = store.read(wanted.kind, wanted.name, CERTIFICATE) or b""
+    certificate = certificate_from_pem(text, str(folder / CERTIFICATE))
+    made = wanted.passphrase_file
+    passphrase = store.read(wanted.kind, wanted.name, made) if made else None
+    known = passphrase.decode().strip() if passphrase else None
+    return _packs(wanted, key, certificate, planner.authority(wanted), known, now)
+
+
+def _describe(store: Store, planner: Planner, item: Item, now: datetime) -> dict[str, Any]:
+    wanted = item.wanted
     described: dict[str, Any] = {
         "name": wanted.name,
         "action": item.action,
         "reasons": item.reasons,
-        **_paths(store, vars(wanted)),
+        **_paths(store, wanted),
     }
-    if certificate is not None:
-        chain = item.authority.intermediates if item.authority else []
+    if item.request is not None:
+        described["dropped"] = planner.dropped(item)
+    if item.certificate is not None:
+        item.row = planner.row_of(item.certificate)
+    if item.row is not None:
+        row = item.row
         described.update(
-            subject=rfc2253(certificate.subject),
-            issuer_subject=rfc2253(certificate.issuer),
-            not_before=not_before_of(certificate).isoformat(),
-            not_after=not_after_of(certificate).isoformat(),
-            days_left=days_left(certificate, now),
-            serial_number=serial_number_text(certificate),
-            fingerprint_sha256=certificate_fingerprint(certificate),
-            certificate=to_pem(certificate).decode(),
-            fullchain=b"".join(to_pem(each) for each in [certificate, *chain]).decode(),
+            subject=row.subject,
+            issuer_subject=row.issuer_subject,
+            not_before=_instant(row.not_before),
+            not_after=_instant(row.not_after),
+            days_left=round((row.not_after - now.timestamp()) / 86400),
+            serial_number=row.serial_number,
+            fingerprint_sha256=row.fingerprint_sha256,
         )
+        if item.action == "revoked":
+            described["revocation_reason"] = row.reason
+        # Whoever holds the key, or is to trust a self-signed one, gets the certificate itself.
+        if wanted.request is not None or wanted.issuer == SELF:
+            for option, file_name in (("certificate", CERTIFICATE), ("fullchain", FULLCHAIN)):
+                text = store.read(wanted.kind, wanted.name, file_name)
+                described[option] = (text or b"").decode()
     return described
 
 
-def _paths(store: Store, wanted: dict[str, Any]) -> dict[str, str]:
-    folder = store.folder(wanted["profile"], wanted["name"])
-    paths = {
-        "certificate_path": str(folder / CERTIFICATE),
-        "fullchain_path": str(folder / FULLCHAIN),
+@lru_cache(maxsize=1024)
+def _instant(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat()
+
+
+def _paths(store: Store, wanted: WantedCertificate) -> dict[str, Any]:
+    folder = f"{store.path}/{FOLDERS[wanted.kind]}/{wanted.name}"
+    paths: dict[str, Any] = {
+        "certificate_path": f"{folder}/{CERTIFICATE}",
+        "fullchain_path": f"{folder}/{FULLCHAIN}",
     }
-    if wanted["request"] is None:
-        paths["key_path"] = str(folder / KEY)
-    if wanted["pkcs12"]:
-        paths["pkcs12_path"] = str(folder / f"{wanted['name']}.p12")
+    if wanted.request is None:
+        paths["key_path"] = f"{folder}/{KEY}"
+    if wanted.packs:
+        paths["pack_paths"] = [
+            f"{folder}/{name}" for name in packs.file_names(wanted.packs, wanted.name)
+        ]
+        if wanted.passphrase_file is not None:
+            paths["passphrase_path"] = f"{folder}/{wanted.passphrase_file}"
     return paths

@@ -19,18 +19,23 @@ try:
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
     from cryptography.hazmat.primitives.serialization import pkcs12
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+    from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 except ImportError:
     VERSION = ""
     x509 = InvalidSignature = UnsupportedAlgorithm = hashes = None  # type: ignore
     serialization = None  # type: ignore
-    ec = ed25519 = padding = rsa = pkcs12 = ExtendedKeyUsageOID = NameOID = None  # type: ignore
+    ec = ed25519 = padding = rsa = pkcs12 = AuthorityInformationAccessOID = NameOID = None  # type: ignore
+
+try:
+    from cryptography.hazmat.primitives.asymmetric import mldsa
+except ImportError:  # before 49
+    mldsa = None  # type: ignore
 
 OLDEST = (36, 0)
 
 __all__ = [
     "VERSION",
-    "ExtendedKeyUsageOID",
+    "AuthorityInformationAccessOID",
     "InvalidSignature",
     "NameOID",
     "UnsupportedAlgorithm",
@@ -38,6 +43,7 @@ __all__ = [
     "ed25519",
     "hashes",
     "is_available",
+    "mldsa",
     "padding",
     "pkcs12",
     "require_cryptography",

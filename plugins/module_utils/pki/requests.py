@@ -9,17 +9,18 @@ from typing import Any
 
 from ..errors import MtlsError
 from .certificates import signature_hash
-from .keys import KEY_TYPES, key_type_of
+from .extensions import GOVERNED_OIDS, Extensions
+from .general_names import alternative_names, general_name_text
+from .keys import ALL_KEY_TYPES, key_type_of
 from .library import UnsupportedAlgorithm, x509
+from .names import rfc2253
 
 
-def build_request(key: Any, subject: Any, alternative_names: list[Any]) -> Any:
+def build_request(key: Any, subject: Any, extensions: Extensions) -> Any:
     """Make a CSR that proves possession of ``key``."""
     builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
-    if alternative_names:
-        builder = builder.add_extension(
-            x509.SubjectAlternativeName(alternative_names), critical=False
-        )
+    for value, critical in extensions:
+        builder = builder.add_extension(value, critical=critical)
     return builder.sign(key, signature_hash(key.public_key()))
 
 
@@ -40,11 +41,31 @@ def read_request(text: str, where: str) -> Any:
         raise MtlsError(f"{where}: the request is not a CSR in PEM") from None
     except UnsupportedAlgorithm as error:
         raise MtlsError(f"{where}: the request can't be checked: {error}") from error
-    if key_type not in KEY_TYPES:
+    if key_type not in ALL_KEY_TYPES:
         raise MtlsError(
             f"{where}: the request's key is of type {key_type}, and must be one of "
-            f"{', '.join(KEY_TYPES)}"
+            f"{', '.join(ALL_KEY_TYPES)}"
         )
     if not is_signature_valid:
         raise MtlsError(f"{where}: the request is not signed by the key that it carries")
     return request
+
+
+def dropped(request: Any, subject: Any, names: list[Any], extensions: Extensions) -> list[str]:
+    """List what a CSR asked for and does not get.
+
+    :param subject: the subject that the certificate has.
+    :param names: its alternative names.
+    :param extensions: all its extensions.
+    """
+    found = []
+    if request.subject != subject and list(request.subject):
+        found.append(f"subject {rfc2253(request.subject)}")
+    granted = {general_name_text(name) for name in names}
+    found += [f"SAN {name}" for name in alternative_names(request) if name not in granted]
+    wanted = {value.oid.dotted_string: value for value, _critical in extensions}
+    for extension in request.extensions:
+        oid = extension.oid.dotted_string
+        if oid != "2.5.29.17" and wanted.get(oid) != extension.value:
+            found.append(GOVERNED_OIDS.get(oid, oid))
+    return found

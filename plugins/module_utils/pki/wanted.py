@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import MtlsError
-from .names import ENTRY_NAME
+from .names import ENTRY_NAME, rfc2253, subject
 
 SELF = "self"
 
@@ -36,20 +36,39 @@ def complete_authorities(authorities: list[dict[str, Any]]) -> list[dict[str, An
         for member in _line(authority, by_name):
             if member["name"] in ordered:
                 continue
-            common_name = member["common_name"] or f"{member['name']} CA"
-            other = subjects.setdefault(common_name.lower(), member["where"])
-            if other != member["where"]:
+            common_name = member["common_name"]
+            if not common_name and not member["certificate_path"]:
+                common_name = f"{member['name']} CA"
+            completed = {**member, "common_name": common_name}
+            subject_text = rfc2253_subject(completed) if common_name else ""
+            other = subjects.setdefault(subject_text.lower(), member["where"])
+            if subject_text and other != member["where"]:
                 raise MtlsError(
-                    f"{member['where']}: common_name {common_name!r} is also that of {other}; "
+                    f"{member['where']}: subject {subject_text!r} is also that of {other}; "
                     "rules on the issuer could not tell the two apart"
                 )
             path_length = member["path_length"]
             if path_length is None and member["issuer"] and member["name"] not in issuers:
                 path_length = 0
             ordered[member["name"]] = {
-                **member, "common_name": common_name, "path_length": path_length,
-            }  # fmt: skip
+                **completed,
+                "path_length": path_length,
+            }
     return list(ordered.values())
+
+
+def rfc2253_subject(entry: dict[str, Any]) -> str:
+    """Write the subject of an authority or a client the way nginx does.
+
+    :raises MtlsError: it is wrong, or an authority that was brought has not got it said.
+    """
+    where = entry.get("where", entry["name"])
+    if not entry["common_name"]:
+        raise MtlsError(
+            f"{where}: give common_name and subject as they are in its certificate; rules on "
+            "callers are made of them"
+        )
+    return rfc2253(subject(entry["common_name"], where, entry["subject"]))
 
 
 def _line(authority: dict[str, Any], by_name: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -77,17 +96,24 @@ def complete_clients(
     authorities: list[dict[str, Any]],
     self_signed: bool,
     defaults: dict[str, Any],
+    profiles: list[dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """Check the clients and fill in what they don't say.
 
     :param authorities: the completed authorities; the first one signs where nothing else is said.
     :param self_signed: sign every client that names no issuer with its own key.
-    :param defaults: key_type, valid_days and renew_before_days of clients signed by an authority.
+    :param defaults: key_type, valid_days and renew_before_days of clients signed by an authority,
+        unless their own profile decides.
+    :param profiles: the user's own profiles.
     :raises MtlsError: a name is wrong or used twice, an issuer is unknown, or two clients could
         not be told apart by subject and issuer, which is all that rules on callers look at.
     """
     names = [authority["name"] for authority in authorities]
-    issuer_names = {authority["name"]: authority["common_name"] for authority in authorities}
+    issuer_texts = {
+        authority["name"]: rfc2253_subject(authority) if authority["common_name"] else ""
+        for authority in authorities
+    }
+    own_profiles = [profile["name"] for profile in profiles if profile["base"] == "client"]
     callers: dict[tuple[str, str], str] = {}
     # What tutorials make: openssl req -x509 -newkey rsa:4096 -days 10000 -nodes
     self_signed_defaults = {"key_type": "RSA-4096", "valid_days": 10000, "renew_before_days": 30}
@@ -105,28 +131,74 @@ def complete_clients(
                 f"{where}: issuer {issuer!r} is not one of mtls_pki_authorities "
                 f"({', '.join(names) or 'which is empty'}), nor 'self'"
             )
-        common_name = client["common_name"] or client["name"]
-        if issuer == SELF and common_name in issuer_names.values():
+        if client["profile"] not in (None, "client", *own_profiles):
             raise MtlsError(
-                f"{where}: common_name {common_name!r} is also that of an authority, so a "
+                f"{where}: profile {client['profile']!r} is not 'client' nor one of "
+                f"mtls_pki_profiles with that base ({', '.join(own_profiles) or 'there is none'})"
+            )
+        common_name = client["common_name"] or client["name"]
+        named = {**client, "common_name": common_name}
+        subject_text = rfc2253_subject({**named, "where": where})
+        if issuer == SELF and subject_text in issuer_texts.values():
+            raise MtlsError(
+                f"{where}: subject {subject_text!r} is also that of an authority, so a "
                 "self-signed certificate would look like that authority's; give it another one"
             )
-        other = callers.setdefault((common_name, issuer_names.get(issuer, common_name)), where)
+        other = callers.setdefault((subject_text, issuer_texts.get(issuer, subject_text)), where)
         if other != where:
             raise MtlsError(
-                f"{where}: common_name {common_name!r} and issuer {issuer!r} are also those of "
+                f"{where}: subject {subject_text!r} and issuer {issuer!r} are also those of "
                 f"{other}; rules on callers could not tell the two apart"
             )
         given = {option: value for option, value in client.items() if value is not None}
         completed.append(
             {
-                **(self_signed_defaults if issuer == SELF else defaults),
+                **_defaults(client, self_signed_defaults if issuer == SELF else defaults),
                 **given,
+                "profile": client["profile"] or "client",
                 "issuer": issuer,
                 "common_name": common_name,
+                "subject": client["subject"],
             }
         )
     return completed
+
+
+def _defaults(client: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Return what a client takes from the defaults: nothing that would contradict it."""
+    if client["profile"] not in (None, "client"):
+        return {}
+    life = [client["valid_days"], client["valid_minutes"]]
+    margin = [client["renew_before_days"], client["renew_before_minutes"]]
+    found = {"key_type": defaults["key_type"]}
+    if life == [None, None]:
+        found["valid_days"] = defaults["valid_days"]
+        # Whoever says how long theirs lives gets a margin that fits: a third of it at most.
+        if margin == [None, None]:
+            found["renew_before_days"] = defaults["renew_before_days"]
+    return found
+
+
+def complete_revocations(
+    revoked: list[dict[str, Any]], clients: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Check what is to be revoked against who is to have a certificate.
+
+    :raises MtlsError: a name is to be revoked, and to get a new certificate whenever it is.
+    """
+    for position, entry in enumerate(revoked):
+        for client in clients:
+            if (
+                (entry["name"], entry["profile"]) == (client["name"], "client")
+                and entry["state"] == "revoked"
+                and client["reissue_revoked"]
+            ):
+                raise MtlsError(
+                    f"mtls_pki_revoked[{position}] ({client['name']}): mtls_pki_clients gives it a "
+                    "new certificate whenever it is revoked (reissue_revoked), so every run would "
+                    "do both; revoke the old one by its serial_number"
+                )
+    return revoked
 
 
 def _check_name(name: str, where: str) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
+from ansible_collections.edge.mtls.plugins.module_utils.pki import options
 from ansible_collections.edge.mtls.plugins.module_utils.wanted import (
-    AUTHORITY_SPEC,
     CLIENT_SPEC,
     SITE_SPEC,
     complete,
@@ -45,7 +45,9 @@ def contract(spec):
 @pytest.mark.parametrize(
     ("role", "variable", "spec"),
     [
-        pytest.param("mtls_pki", "mtls_pki_authorities", AUTHORITY_SPEC, id="authorities"),
+        pytest.param("mtls_pki", "mtls_pki_authorities", options.AUTHORITY, id="authorities"),
+        pytest.param("mtls_pki", "mtls_pki_profiles", options.PROFILE, id="profiles"),
+        pytest.param("mtls_pki", "mtls_pki_revoked", options.REVOCATION, id="revocations"),
         pytest.param("mtls_pki", "mtls_pki_clients", CLIENT_SPEC, id="clients"),
         pytest.param("mtls_gateway", "mtls_gateway_sites", SITE_SPEC, id="sites"),
     ],
@@ -61,7 +63,7 @@ def site(**options):
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [
-        pytest.param(None, "mtls_gateway_sites must be a list of entries, each with", id="null"),
+        pytest.param(None, "mtls_gateway_sites must be a list of entries", id="null"),
         pytest.param({"name": "app"}, "mtls_gateway_sites must be a list", id="not a list"),
         pytest.param(["app"], "mtls_gateway_sites[0] must be a dictionary such as", id="a word"),
         pytest.param(
@@ -160,4 +162,4 @@ def test_what_the_user_wrote_is_not_changed():
 
 def test_without_a_host_the_sites_are_left_alone():
     found = complete([{"name": "root"}], [{"name": "client1"}], False, DEFAULTS, sites="nonsense")
-    assert sorted(found) == ["authorities", "clients"]
+    assert sorted(found) == ["authorities", "clients", "profiles", "revoked"]

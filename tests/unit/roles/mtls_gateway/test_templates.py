@@ -47,7 +47,7 @@ def variables(sites, family="Debian", **given):
         )["__mtls_nginx_distribution"],
         "__mtls_pki_authority": {
             "results": [
-                {"name": each["name"], "certificate": pem(each["name"])} for each in AUTHORITIES
+                {"name": each["name"], "generations": pem(each["name"])} for each in AUTHORITIES
             ]
         },
         "__mtls_pki_issued": {
@@ -430,7 +430,7 @@ def test_other_trust_ends_old_sessions():
     assert re.fullmatch(r"shared:mtls_443_[0-9a-f]{8}:10m", before[0])
     # Another authority, and another key of the same one.
     assert session_cache(wanted_site(client_authority="other")) != before
-    renewed = [{"name": each["name"], "certificate": pem("renewed")} for each in AUTHORITIES]
+    renewed = [{"name": each["name"], "generations": pem("renewed")} for each in AUTHORITIES]
     assert session_cache(wanted_site(), __mtls_pki_authority={"results": renewed}) != before
     # A list is looked at with every request, so it ends none.
     assert session_cache(wanted_site(allow=CLIENT1)) == before

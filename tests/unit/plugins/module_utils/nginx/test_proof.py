@@ -116,10 +116,8 @@ def test_a_forger_tries_every_header_in_both_spellings():
 @pytest.mark.parametrize(
     ("certificate", "expected"),
     [
-        pytest.param({}, "/store/authorities/root/fullchain.pem", id="authority"),
-        pytest.param(
-            {"authority": "people"}, "/store/authorities/people/fullchain.pem", id="another one"
-        ),
+        pytest.param({}, "/store/trust/root.pem", id="authority"),
+        pytest.param({"authority": "people"}, "/store/trust/people.pem", id="another one"),
         pytest.param(
             {"source": "self_signed"}, "/store/trusted/app@gateway1.pem", id="self-signed"
         ),

@@ -15,9 +15,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
-from ansible_collections.edge.mtls.plugins.module_utils.pki import authorities, issuing, keys
+from ansible_collections.edge.mtls.plugins.module_utils.pki import issuing, keys
+from ansible_collections.edge.mtls.plugins.module_utils.pki.extensions import Pointers
+from ansible_collections.edge.mtls.plugins.module_utils.pki.keeping import ensure_authority
+from ansible_collections.edge.mtls.plugins.module_utils.pki.profiles import read_profiles
+from ansible_collections.edge.mtls.plugins.module_utils.pki.revocations import (
+    WantedRevocation,
+    ensure_revocations,
+)
 from ansible_collections.edge.mtls.plugins.module_utils.pki.store import Store
+from ansible_collections.edge.mtls.plugins.module_utils.pki.wanted_authority import WantedAuthority
+from ansible_collections.edge.mtls.plugins.module_utils.pki.wanted_certificate import (
+    WantedCertificate,
+    read_wanted,
+)
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -31,26 +44,57 @@ NOBODY = 65534
 
 def keep_authority(store: Store, name: str = "root", **options: Any) -> dict[str, Any]:
     now, check_mode = options.pop("now", NOW), options.pop("check_mode", False)
-    defaults = {"common_name": f"{name} CA", "issuer": None, "key_type": "P-256"}
-    defaults |= {"valid_days": 3650, "path_length": None}
-    wanted = authorities.WantedAuthority(name, **{**defaults, **options})
-    return authorities.ensure_authority(store, wanted, now, check_mode)
+    return ensure_authority(store, wanted_authority(name, **options), now, check_mode)
 
 
-def wanted(name: str = "client1", **options: Any) -> issuing.WantedCertificate:
-    defaults = {"profile": "client", "issuer": "root", "common_name": name, "key_type": "P-256"}
-    defaults |= {"subject_alternative_names": [], "valid_days": 365, "renew_before_days": 30}
-    return issuing.WantedCertificate(name, **{**defaults, **options})
+def wanted_authority(name: str = "root", **options: Any) -> WantedAuthority:
+    if "certificate_path" not in options:
+        options = {"common_name": f"{name} CA", **options}
+    pointers = Pointers(**{url: options.pop(url, ()) for url in vars(Pointers())})
+    return WantedAuthority(name, pointers=pointers, **options)
+
+
+def wanted(name: str = "client1", **options: Any) -> WantedCertificate:
+    """Return a checked certificate; ``profiles`` and ``pack_passphrase`` belong to no entry."""
+    profiles = read_profiles(options.pop("profiles", []))
+    passphrase = options.pop("pack_passphrase", None)
+    passphrases = {} if passphrase is None else {name: passphrase}
+    [found] = read_wanted([{"issuer": "root", **options, "name": name}], profiles, passphrases)
+    return found
 
 
 def keep(
     store: Store,
-    *entries: issuing.WantedCertificate,
+    *entries: WantedCertificate,
     now: datetime = NOW,
     check_mode: bool = False,
     unwanted: Sequence[tuple[str, str]] = (),
+    key_passphrases: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    return issuing.ensure_certificates(store, list(entries), now, check_mode, unwanted)
+    return issuing.ensure_certificates(
+        store, list(entries), now, check_mode, unwanted, key_passphrases
+    )
+
+
+def revoke(store: Store, *entries: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """Keep revocations, each given by its options, and the CRLs."""
+    return ensure_revocations(
+        store,
+        [WantedRevocation(**entry) for entry in entries],
+        options.get("valid_days", 30),
+        options.get("key_passphrases", {}),
+        options.get("by", "ada"),
+        options.get("now", NOW),
+        options.get("check_mode", False),
+    )
+
+
+def none_of_the_set(store: Store, sentence: str, *entries: WantedCertificate) -> None:
+    """Make sure that an entry that can't be met keeps a good one from being issued."""
+    before = kept(store)
+    with pytest.raises(MtlsError, match=sentence):
+        keep(store, wanted("good"), *entries)
+    assert kept(store) == before
 
 
 def outcome(result: dict[str, Any]) -> tuple[str, list[str]]:
@@ -69,6 +113,11 @@ def chain_subjects(text: str) -> list[str]:
     end = "-----END CERTIFICATE-----\n"
     blocks = [block + end for block in text.split(end) if block]
     return [certificate(block).subject.rfc4514_string() for block in blocks]
+
+
+def extended_key_usages(found: x509.Certificate) -> list[str]:
+    """Name the extended key usages of a certificate by their OIDs."""
+    return [usage.dotted_string for usage in extension(found, x509.ExtendedKeyUsage).value]
 
 
 def extension(found: x509.Certificate, kind: type) -> x509.Extension[Any]:
@@ -95,12 +144,29 @@ def same_key(*holders: Any) -> bool:
     return len({keys.public_key_fingerprint(each.public_key()) for each in holders}) == 1
 
 
+def file(store: Store, name: str, profile: str = "client", entry: str = "client1") -> Path:
+    return store.folder(profile, entry) / name
+
+
+def files_match(store: Store, entry: str = "client1", profile: str = "client") -> bool:
+    """Compare the current key with the current certificate."""
+    found = certificate(file(store, "certificate.pem", profile, entry))
+    text = file(store, "key.pem", profile, entry).read_bytes()
+    return same_key(keys.key_from_pem(text, "key"), found)
+
+
 def rows(store: Store, columns: str) -> list[Any]:
     connection = sqlite3.connect(store.path / "index.sqlite3")
     try:
         return connection.execute(f"SELECT {columns} FROM certificate ORDER BY rowid").fetchall()
     finally:
         connection.close()
+
+
+def kept(store: Store) -> dict[str, Any]:
+    """Describe a store but for the lock, which a run takes before it finds out the last things."""
+    lock = {str(store.path), str(store.path / ".lock")}
+    return {path: found for path, found in tree(store.path).items() if path not in lock}
 
 
 def tree(folder: Path) -> dict[str, Any]:

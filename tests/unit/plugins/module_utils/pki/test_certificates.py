@@ -13,8 +13,7 @@ from ansible_collections.edge.mtls.plugins.module_utils.pki.certificates import 
     CLOCK_SKEW,
     Extent,
     Signer,
-    build_authority,
-    build_leaf,
+    build_certificate,
     certificate_from_pem,
     days_left,
     extent,
@@ -22,16 +21,18 @@ from ansible_collections.edge.mtls.plugins.module_utils.pki.certificates import 
     not_after_of,
     not_before_of,
     path_length_of,
-    profile_of,
     renewal_reason,
     serial_number_text,
     signature_hash,
 )
+from ansible_collections.edge.mtls.plugins.module_utils.pki.extensions import authority_extensions
 from ansible_collections.edge.mtls.plugins.module_utils.pki.keys import generate
+from ansible_collections.edge.mtls.plugins.module_utils.pki.profiles import read_profiles
 from ansible_collections.edge.mtls.tests.unit.plugins.module_utils.pki.shared import (
     DAY,
     NOW,
     SECOND,
+    extended_key_usages,
     extension,
     name_of,
     new_key,
@@ -41,6 +42,19 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 MARGIN = 30 * DAY
+MINUTE = timedelta(minutes=1)
+PROFILES = read_profiles([])
+
+
+def build_authority(subject, public_key, signer, lifetime, path_length=None):
+    extensions = authority_extensions(path_length, [], [], [], "authority")
+    return build_certificate(subject, public_key, signer, lifetime, extensions)
+
+
+def build_leaf(subject, key, signer, lifetime, profile="client", names=()):
+    is_self_signed = signer.certificate is None
+    extensions = PROFILES[profile].extensions_of(list(names), is_self_signed, "leaf")
+    return build_certificate(subject, key.public_key(), signer, lifetime, extensions)
 
 
 @pytest.mark.parametrize(
@@ -50,8 +64,11 @@ MARGIN = 30 * DAY
         pytest.param(MARGIN, None, id="at the margin"),
         pytest.param(MARGIN - SECOND, "expires in 29 days", id="inside the margin"),
         pytest.param(9 * DAY, "expires in 9 days", id="well inside"),
-        pytest.param(SECOND, "expires in 0 days", id="one second left"),
-        pytest.param(0 * DAY, "expires in 0 days", id="the last valid instant"),
+        pytest.param(DAY, "expires in 1 days", id="one day"),
+        pytest.param(DAY - SECOND, "expires in 1439 minutes", id="less than a day"),
+        pytest.param(MINUTE, "expires in 1 minutes", id="a minute"),
+        pytest.param(SECOND, "expires in 0 minutes", id="one second left"),
+        pytest.param(0 * DAY, "expires in 0 minutes", id="the last valid instant"),
         pytest.param(-SECOND, "expired on 2027-06-01", id="one second too late"),
         pytest.param(-400 * DAY, "expired on 2026-04-27", id="long ago"),
     ],
@@ -80,13 +97,11 @@ def test_naive_instants_are_refused(not_after, now):
 
 def authority(start: datetime, end: datetime) -> x509.Certificate:
     key = new_key()
-    return build_authority(
-        name_of("Root CA"), key.public_key(), Signer(key), Extent(start, end), None
-    )
+    return build_authority(name_of("Root CA"), key.public_key(), Signer(key), Extent(start, end))
 
 
 def test_a_certificate_starts_a_little_earlier_and_lives_as_long_as_asked():
-    assert extent(NOW, 365) == Extent(NOW - CLOCK_SKEW, NOW + 365 * DAY)
+    assert extent(NOW, 365 * DAY) == Extent(NOW - CLOCK_SKEW, NOW + 365 * DAY)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +117,7 @@ def test_a_certificate_starts_a_little_earlier_and_lives_as_long_as_asked():
     ],
 )
 def test_a_certificate_never_reaches_beyond_its_issuer(start, end, expected):
-    assert extent(NOW, 365, authority(start, end)) == expected
+    assert extent(NOW, 365 * DAY, authority(start, end)) == expected
 
 
 @pytest.mark.parametrize(
@@ -122,22 +137,26 @@ def test_a_certificate_never_reaches_beyond_its_issuer(start, end, expected):
 )
 def test_an_issuer_that_is_not_valid_now_cannot_sign(start, end, reason):
     with pytest.raises(MtlsError, match=reason):
-        extent(NOW, 365, authority(start, end))
+        extent(NOW, 365 * DAY, authority(start, end))
+
+
+def test_a_certificate_may_live_for_minutes():
+    assert extent(NOW, 5 * MINUTE) == Extent(NOW - CLOCK_SKEW, NOW + 5 * MINUTE)
 
 
 @pytest.mark.parametrize(
-    "days", [pytest.param(3_000_000, id="years"), pytest.param(10**12, id="eons")]
+    "days", [pytest.param(3_000_000, id="years"), pytest.param(999_999_999, id="eons")]
 )
 def test_no_certificate_lives_beyond_the_year_9999(days):
-    with pytest.raises(MtlsError, match=f"valid_days {days} reaches beyond the year 9999"):
-        extent(NOW, days)
+    with pytest.raises(MtlsError, match=f"{days} days of validity reach beyond the year 9999"):
+        extent(NOW, days * DAY)
 
 
 @pytest.mark.parametrize("path_length", [None, 0, 3], ids=["no limit", "0", "3"])
 def test_an_authority_carries_what_rfc_5280_demands(path_length):
     key = new_key()
     found = build_authority(
-        name_of("Root CA"), key.public_key(), Signer(key), extent(NOW, 9), path_length
+        name_of("Root CA"), key.public_key(), Signer(key), extent(NOW, 9 * DAY), path_length
     )
     constraints = extension(found, x509.BasicConstraints)
     assert constraints.critical
@@ -150,30 +169,31 @@ def test_an_authority_carries_what_rfc_5280_demands(path_length):
     identifier = extension(found, x509.SubjectKeyIdentifier).value.digest
     assert extension(found, x509.AuthorityKeyIdentifier).value.key_identifier == identifier
     assert found.version is x509.Version.v3
-    assert profile_of(found) is None
+    with pytest.raises(x509.ExtensionNotFound):
+        extension(found, x509.ExtendedKeyUsage)
 
 
 @pytest.mark.parametrize(
     ("profile", "usage"),
     [
-        pytest.param("client", ExtendedKeyUsageOID.CLIENT_AUTH, id="client"),
-        pytest.param("server", ExtendedKeyUsageOID.SERVER_AUTH, id="server"),
+        pytest.param("client", [ExtendedKeyUsageOID.CLIENT_AUTH], id="client"),
+        pytest.param("server", [ExtendedKeyUsageOID.SERVER_AUTH], id="server"),
+        pytest.param(
+            "peer", [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH], id="peer"
+        ),
     ],
 )
 @pytest.mark.parametrize("is_self_signed", [False, True], ids=["signed", "self-signed"])
 def test_a_leaf_is_no_authority_and_serves_one_purpose(profile, usage, is_self_signed):
     root_key, key = new_key(), new_key()
-    lifetime = extent(NOW, 9)
-    root = build_authority(
-        name_of("Root CA"), root_key.public_key(), Signer(root_key), lifetime, None
-    )
+    lifetime = extent(NOW, 9 * DAY)
+    root = build_authority(name_of("Root CA"), root_key.public_key(), Signer(root_key), lifetime)
     signer = Signer(key) if is_self_signed else Signer(root_key, root)
     names = [x509.DNSName("app.example.com")]
-    found = build_leaf(name_of("leaf"), key.public_key(), signer, lifetime, profile, names)
+    found = build_leaf(name_of("leaf"), key, signer, lifetime, profile, names)
     constraints = extension(found, x509.BasicConstraints)
     assert (constraints.critical, constraints.value.ca) == (True, False)
-    assert list(extension(found, x509.ExtendedKeyUsage).value) == [usage]
-    assert profile_of(found) == profile
+    assert extended_key_usages(found) == [each.dotted_string for each in usage]
     assert list(extension(found, x509.SubjectAlternativeName).value) == names
     issuer = found if is_self_signed else root
     assert found.issuer == issuer.subject
@@ -194,16 +214,9 @@ def test_a_leaf_is_no_authority_and_serves_one_purpose(profile, usage, is_self_s
 
 def test_a_leaf_without_alternative_names_has_no_such_extension():
     key = new_key()
-    found = build_leaf(name_of("c"), key.public_key(), Signer(key), extent(NOW, 9), "client", [])
+    found = build_leaf(name_of("c"), key, Signer(key), extent(NOW, 9 * DAY))
     with pytest.raises(x509.ExtensionNotFound):
         extension(found, x509.SubjectAlternativeName)
-
-
-def test_a_certificate_without_extended_key_usage_has_no_profile():
-    key = new_key()
-    signer = Signer(key)
-    root = build_authority(name_of("Root CA"), key.public_key(), signer, extent(NOW, 9), None)
-    assert profile_of(root) is None
 
 
 KEY_TYPES = ["P-256", "P-384", "P-521", "Ed25519", "RSA-2048"]
@@ -214,9 +227,7 @@ def self_signed():
     found = {}
     for key_type in KEY_TYPES:
         key = generate(key_type)
-        found[key_type] = build_leaf(
-            name_of("c"), key.public_key(), Signer(key), extent(NOW, 9), "client", []
-        )
+        found[key_type] = build_leaf(name_of("c"), key, Signer(key), extent(NOW, 9 * DAY))
     return found
 
 
@@ -230,7 +241,7 @@ def test_only_the_key_that_signed_is_recognised(self_signed, key_type, issuer_ty
 
 def test_another_key_of_the_same_type_is_not_the_one_that_signed():
     def one(key):
-        return build_leaf(name_of("c"), key.public_key(), Signer(key), extent(NOW, 9), "client", [])
+        return build_leaf(name_of("c"), key, Signer(key), extent(NOW, 9 * DAY))
 
     assert not is_signed_by(one(new_key()), one(new_key()))
 

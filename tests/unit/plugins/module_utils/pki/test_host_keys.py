@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
 from ansible_collections.edge.mtls.plugins.module_utils.pki import host_keys, keys
-from ansible_collections.edge.mtls.plugins.module_utils.pki.names import alternative_names
+from ansible_collections.edge.mtls.plugins.module_utils.pki.general_names import alternative_names
 from ansible_collections.edge.mtls.plugins.module_utils.pki.requests import read_request
 from ansible_collections.edge.mtls.tests.unit.plugins.module_utils.pki.shared import (
     as_nobody,

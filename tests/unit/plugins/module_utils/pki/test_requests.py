@@ -10,8 +10,8 @@ import base64
 import pytest
 from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
 from ansible_collections.edge.mtls.plugins.module_utils.pki.certificates import to_pem
+from ansible_collections.edge.mtls.plugins.module_utils.pki.general_names import alternative_names
 from ansible_collections.edge.mtls.plugins.module_utils.pki.keys import generate
-from ansible_collections.edge.mtls.plugins.module_utils.pki.names import alternative_names
 from ansible_collections.edge.mtls.plugins.module_utils.pki.requests import (
     build_request,
     read_request,
@@ -39,7 +39,8 @@ def spoiled(text: str, position: int) -> str:
 @pytest.mark.parametrize("key_type", ["P-256", "P-384", "P-521", "Ed25519", "RSA-2048"])
 def test_a_request_proves_possession_and_carries_names(key_type):
     names = [x509.DNSName("app.example.com")]
-    request = build_request(generate(key_type), name_of("app"), names)
+    extensions = [(x509.SubjectAlternativeName(names), False)]
+    request = build_request(generate(key_type), name_of("app"), extensions)
     found = read_request(to_pem(request).decode(), "server")
     assert found.subject == name_of("app")
     assert alternative_names(found) == ["DNS:app.example.com"]

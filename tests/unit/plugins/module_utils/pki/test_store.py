@@ -109,7 +109,8 @@ def test_a_store_whose_index_was_lost_is_not_filled_anew(store):
     (store.path / "index.sqlite3").unlink()
     before = tree(store.path)
     with pytest.raises(
-        MtlsError, match=r"holds authorities and no index\.sqlite3; .* bring the in"
+        MtlsError,
+        match=r"holds authorities and no index\.sqlite3; bring the index back, or make it anew",
     ):
         keep_authority(store)
     with pytest.raises(MtlsError, match="bring the index back"):
@@ -153,7 +154,7 @@ def test_only_the_owner_can_read_what_is_secret(store):
     old_umask = os.umask(0)
     try:
         keep_authority(store)
-        keep(store, wanted(pkcs12=True))
+        keep(store, wanted(packs=["pkcs12"]))
     finally:
         os.umask(old_umask)
     modes = {path.name: mode(path) for path in store.path.rglob("*") if path.is_file()}
@@ -164,6 +165,7 @@ def test_only_the_owner_can_read_what_is_secret(store):
         "certificate.pem": 0o644,
         "fullchain.pem": 0o644,
         "key.pem": 0o600,
+        "root.pem": 0o644,
         "client1.p12": 0o600,
         "client1.p12.passphrase": 0o600,
     }
@@ -210,11 +212,14 @@ def test_the_current_files_are_one_generation(store):
 def test_what_a_kill_left_behind_is_no_obstacle(store):
     keep_authority(store)
     (store.path / "clients").mkdir()
-    (store.path / "clients/.client1.new").symlink_to("../generations/clients/client1/00")
+    (store.path / "staging").mkdir()
+    (store.path / "staging/client1.link").symlink_to("../generations/clients/client1/00")
+    (store.path / "staging/0").mkdir()
     (store.path / "generations/clients/client1/00").mkdir(parents=True)
     keep(store, wanted())
     assert (store.folder("client", "client1") / "key.pem").exists()
     assert [path.name for path in (store.path / "clients").iterdir()] == ["client1"]
+    assert not (store.path / "staging").exists()
 
 
 def test_an_index_of_a_later_version_is_not_touched(store):
@@ -274,7 +279,7 @@ def test_a_serial_number_is_taken_once_per_issuer(store):
     ):
         connection.execute(
             f"INSERT INTO certificate VALUES ({','.join('?' * len(row))})",
-            [*row[:8], "another fingerprint", row[9]],
+            [*row[:8], "another fingerprint", *row[9:]],
         )
 
 
@@ -287,7 +292,7 @@ def test_two_openings_of_a_new_index_do_not_collide(tmp_path):
         def open_it(path=path, barrier=barrier, said=said):
             barrier.wait()
             try:
-                with Index(path) as index:
+                with Index(path, writable=True) as index:
                     said.append(index.latest_issue())
             except MtlsError as error:
                 said.append(str(error))

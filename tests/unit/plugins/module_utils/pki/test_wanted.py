@@ -9,22 +9,39 @@ from itertools import permutations
 
 import pytest
 from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
+from ansible_collections.edge.mtls.plugins.module_utils.pki.options import (
+    AUTHORITY,
+    PROFILE,
+    REVOCATION,
+)
 from ansible_collections.edge.mtls.plugins.module_utils.pki.wanted import (
     complete_authorities,
     complete_clients,
+    complete_revocations,
 )
+from ansible_collections.edge.mtls.plugins.module_utils.wanted import CLIENT_SPEC
 
 DEFAULTS = {"key_type": "P-384", "valid_days": 90, "renew_before_days": 9}
 
 
 def authority(name, issuer=None, **options):
-    defaults = {"common_name": None, "key_type": "P-256", "valid_days": 3650, "path_length": None}
-    return {"name": name, "issuer": issuer, **defaults, **options}
+    """Return an entry with every key present, as the argument specification leaves it."""
+    absent = {key: spec.get("default") for key, spec in AUTHORITY.items()}
+    return {**absent, "name": name, "issuer": issuer, **options}
 
 
 def client(name, **options):
-    given = ("common_name", "issuer", "key_type", "valid_days", "renew_before_days")
-    return {"name": name, **dict.fromkeys(given), "pkcs12": True, **options}
+    absent = {key: spec.get("default") for key, spec in CLIENT_SPEC.items()}
+    return {**absent, "name": name, **options}
+
+
+def profile(name, base="client"):
+    return {**dict.fromkeys(PROFILE), "name": name, "base": base}
+
+
+def complete(clients, authorities=None, self_signed=False, profiles=()):
+    authorities = ROOT if authorities is None else authorities
+    return complete_clients(clients, authorities, self_signed, DEFAULTS, list(profiles))
 
 
 ROOT = complete_authorities([authority("root"), authority("services", "root")])
@@ -102,7 +119,7 @@ def test_no_authority_at_all_is_no_error():
         ),
         pytest.param(
             [authority("a", common_name="Same"), authority("b", common_name="Same")],
-            r"mtls_pki_authorities\[1\] \(b\): common_name 'Same' is also that of .*\[0\] \(a\)",
+            r"mtls_pki_authorities\[1\] \(b\): subject 'CN=Same' is also that of .*\[0\] \(a\)",
             id="same subject",
         ),
         pytest.param(
@@ -130,13 +147,15 @@ def test_a_name_that_cannot_be_a_folder_is_refused(name):
     with pytest.raises(MtlsError, match=r"mtls_pki_authorities\[0\] .*: name must be 1 to 128 of"):
         complete_authorities([authority(name)])
     with pytest.raises(MtlsError, match=r"mtls_pki_clients\[0\] .*: name must be 1 to 128 of"):
-        complete_clients([client(name)], ROOT, False, DEFAULTS)
+        complete([client(name)])
 
 
 def test_a_client_that_says_nothing_gets_the_defaults_and_the_first_authority():
-    assert complete_clients([client("client1")], ROOT, False, DEFAULTS) == [
-        {"name": "client1", "common_name": "client1", "issuer": "root", "pkcs12": True, **DEFAULTS}
-    ]
+    [found] = complete([client("client1")])
+    assert found["issuer"] == "root"
+    assert (found["common_name"], found["profile"]) == ("client1", "client")
+    assert {option: found[option] for option in DEFAULTS} == DEFAULTS
+    assert (found["packs"], found["rekey"], found["reissue_revoked"]) == (["pkcs12"], True, False)
 
 
 def test_what_a_client_says_counts():
@@ -146,11 +165,14 @@ def test_what_a_client_says_counts():
         "key_type": "Ed25519",
         "valid_days": 30,
         "renew_before_days": 3,
-        "pkcs12": False,
+        "subject": {"O": "Example"},
+        "subject_alternative_names": ["email:ada@example.com"],
+        "rekey": False,
+        "reissue_revoked": True,
+        "packs": ["zip"],
+        "profile": "client",
     }
-    assert complete_clients([client("client1", **said)], ROOT, True, DEFAULTS) == [
-        {"name": "client1", **said}
-    ]
+    assert complete([client("client1", **said)], self_signed=True) == [{"name": "client1", **said}]
 
 
 @pytest.mark.parametrize(
@@ -158,13 +180,11 @@ def test_what_a_client_says_counts():
     [pytest.param(None, True, id="by default"), pytest.param("self", False, id="when asked for")],
 )
 def test_a_self_signed_client_is_the_one_that_tutorials_make(issuer, is_default):
-    [found] = complete_clients([client("client1", issuer=issuer)], [], is_default, DEFAULTS)
+    [found] = complete([client("client1", issuer=issuer)], [], is_default)
     assert found["issuer"] == "self"
     assert (found["key_type"], found["valid_days"]) == ("RSA-4096", 10000)
     said = {"key_type": "P-256", "valid_days": 9, "renew_before_days": 1}
-    [found] = complete_clients(
-        [client("client1", issuer=issuer, **said)], ROOT, is_default, DEFAULTS
-    )
+    [found] = complete([client("client1", issuer=issuer, **said)], ROOT, is_default)
     assert {name: found[name] for name in said} == said
 
 
@@ -183,7 +203,7 @@ def test_a_self_signed_client_is_the_one_that_tutorials_make(issuer, is_default)
         ),
         pytest.param(
             [client("a"), client("b", common_name="a")],
-            r"\[1\] \(b\): common_name 'a' and issuer 'root' are also those of .*\[0\] \(a\)",
+            r"\[1\] \(b\): subject 'CN=a' and issuer 'root' are also those of .*\[0\] \(a\)",
             id="same subject and issuer",
         ),
         pytest.param(
@@ -200,7 +220,7 @@ def test_a_self_signed_client_is_the_one_that_tutorials_make(issuer, is_default)
 )
 def test_clients_that_cannot_be_told_apart_are_named(clients, sentence):
     with pytest.raises(MtlsError, match=sentence):
-        complete_clients(clients, ROOT, False, DEFAULTS)
+        complete(clients)
 
 
 @pytest.mark.parametrize(
@@ -214,9 +234,131 @@ def test_clients_that_cannot_be_told_apart_are_named(clients, sentence):
     ],
 )
 def test_the_same_common_name_is_fine_where_rules_can_tell(clients):
-    assert len(complete_clients(clients, ROOT, False, DEFAULTS)) == 2
+    assert len(complete(clients)) == 2
 
 
 def test_without_an_authority_a_client_needs_one():
     with pytest.raises(MtlsError, match="which is empty"):
-        complete_clients([client("a")], [], False, DEFAULTS)
+        complete([client("a")], [])
+
+
+@pytest.mark.parametrize(
+    ("authorities", "is_refused"),
+    [
+        pytest.param(
+            [authority("a", common_name="Same", subject={"O": "A"}),
+             authority("b", common_name="Same", subject={"O": "B"})], False, id="another subject"
+        ),
+        pytest.param(
+            [authority("a", common_name="Same", subject={"O": "A"}),
+             authority("b", common_name="Same", subject={"O": "a"})], True, id="in another case"
+        ),
+        pytest.param(
+            [authority("a", certificate_path="/a.pem"), authority("b", certificate_path="/b.pem")],
+            False, id="two that bring their own"
+        ),
+    ],
+)  # fmt: skip
+def test_authorities_are_told_apart_by_the_whole_subject(authorities, is_refused):
+    if is_refused:
+        with pytest.raises(MtlsError, match="could not tell the two apart"):
+            complete_authorities(authorities)
+    else:
+        assert len(complete_authorities(authorities)) == 2
+
+
+def test_an_authority_that_was_brought_keeps_its_own_common_name():
+    [found] = complete_authorities([authority("root", certificate_path="/root.pem")])
+    assert found["common_name"] is None
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param({}, {"valid_days": 90, "renew_before_days": 9}, id="nothing"),
+        pytest.param({"valid_days": 5}, {"valid_days": 5}, id="life"),
+        pytest.param({"valid_minutes": 5}, {"valid_minutes": 5}, id="life in minutes"),
+        pytest.param(
+            {"renew_before_days": 5}, {"valid_days": 90, "renew_before_days": 5}, id="margin"
+        ),
+        pytest.param(
+            {"renew_before_minutes": 5},
+            {"valid_days": 90, "renew_before_minutes": 5},
+            id="margin in minutes",
+        ),
+        pytest.param(
+            {"valid_days": 5, "renew_before_minutes": 5},
+            {"valid_days": 5, "renew_before_minutes": 5},
+            id="both",
+        ),
+    ],
+)
+def test_the_defaults_never_contradict_what_a_client_says(given, expected):
+    [found] = complete([client("a", **given)])
+    lives = ("valid_days", "valid_minutes", "renew_before_days", "renew_before_minutes")
+    assert {option: found[option] for option in lives if option in found} == expected
+    assert found["key_type"] == "P-384"
+
+
+def test_a_client_of_an_own_profile_takes_nothing_from_the_defaults():
+    [found] = complete([client("a", profile="job")], profiles=[profile("job")])
+    assert found["profile"] == "job"
+    assert {"key_type", "valid_days", "renew_before_days"} & set(found) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "profiles", "sentence"),
+    [
+        pytest.param("x", [], r"profile 'x' is not 'client' nor .* \(there is none\)", id="none"),
+        pytest.param("x", [profile("job")], r"with that base \(job\)", id="unknown"),
+        pytest.param("web", [profile("web", "server")], "is not 'client' nor", id="another base"),
+        pytest.param("server", [], "is not 'client' nor", id="a server's"),
+        pytest.param("peer", [], "is not 'client' nor", id="a peer's"),
+    ],
+)
+def test_a_client_has_a_profile_for_clients(name, profiles, sentence):
+    with pytest.raises(MtlsError, match=rf"mtls_pki_clients\[0\] \(a\): .*{sentence}"):
+        complete([client("a", profile=name)], profiles=profiles)
+
+
+def test_two_clients_may_share_a_common_name_in_another_subject():
+    clients = [client("a", common_name="x", subject={"OU": "1"}), client("b", common_name="x")]
+    assert len(complete(clients)) == 2
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        pytest.param({"C": "Germany"}, id="value"),
+        pytest.param({"Organisation": "x"}, id="attribute"),
+        pytest.param({"O": 5}, id="number"),
+    ],
+)
+def test_a_wrong_subject_is_named_with_the_entry(subject):
+    with pytest.raises(MtlsError, match=r"mtls_pki_clients\[0\] \(a\): the subject attribute"):
+        complete([client("a", subject=subject)])
+    with pytest.raises(MtlsError, match=r"mtls_pki_authorities\[0\] \(a\): the subject attribute"):
+        complete_authorities([authority("a", subject=subject)])
+
+
+def revocation(**options):
+    return {**{key: spec.get("default") for key, spec in REVOCATION.items()}, **options}
+
+
+@pytest.mark.parametrize(
+    ("entry", "is_refused"),
+    [
+        pytest.param(revocation(name="a"), True, id="the same name"),
+        pytest.param(revocation(name="a", profile="server"), False, id="of a server"),
+        pytest.param(revocation(name="a", state="released"), False, id="released"),
+        pytest.param(revocation(name="b"), False, id="another name"),
+        pytest.param(revocation(serial_number="4F"), False, id="by serial number"),
+    ],
+)
+def test_who_is_revoked_by_name_is_not_reissued_at_every_run(entry, is_refused):
+    clients = complete([client("a", reissue_revoked=True), client("b")])
+    if is_refused:
+        with pytest.raises(MtlsError, match=r"mtls_pki_revoked\[0\] \(a\): .* serial_number"):
+            complete_revocations([entry], clients)
+    else:
+        assert complete_revocations([entry], clients) == [entry]
