@@ -28,7 +28,15 @@ CACHE = CHECKOUT / ".cache"
 COLLECTION = "ansible_collections/edge/mtls"
 
 # Programs that the integration tests call, and the Debian package that brings each.
-PROGRAMS = {"openssl": "openssl", "certutil": "libnss3-tools", "gnutls-cli": "gnutls-bin"}
+PROGRAMS = {
+    "certutil": "libnss3-tools",
+    "curl": "curl",
+    "git": "git",
+    "gnutls-cli": "gnutls-bin",
+    "javac": "default-jdk-headless",  # with keytool
+    "openssl": "openssl",
+    "unzip": "unzip",
+}
 
 # All that may lie at the top of the built collection.
 PUBLISHED = {"FILES.json", "MANIFEST.json", "CHANGELOG.md", "LICENSE", "README.md"}

@@ -21,6 +21,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "client_renew_before_days": {"type": "int", "default": 30},
     "profiles": {"type": "raw", "default": []},
     "revoked": {"type": "raw", "default": []},
+    "key_passphrase_names": {"type": "list", "elements": "str", "default": []},
     "sites": {"type": "raw"},
     "host": {"type": "dict"},
 }
@@ -50,6 +51,7 @@ class ActionModule(ActionBase):
                     params["host"],
                     params["profiles"],
                     params["revoked"],
+                    params["key_passphrase_names"],
                 )
             )
         except MtlsError as error:

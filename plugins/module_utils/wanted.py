@@ -9,6 +9,7 @@ The one file here that uses Ansible, whose argument specifications say what an e
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -18,7 +19,12 @@ from .nginx import tls
 from .nginx.sites import complete_sites
 from .pki import options
 from .pki.keys import KEY_TYPES
-from .pki.wanted import complete_authorities, complete_clients, complete_revocations
+from .pki.wanted import (
+    check_passphrase_names,
+    complete_authorities,
+    complete_clients,
+    complete_revocations,
+)
 
 NAMES: dict[str, Any] = {"type": "list", "elements": "str", "default": []}
 KEY_TYPE: dict[str, Any] = {"type": "str", "choices": KEY_TYPES}
@@ -79,11 +85,13 @@ def complete(
     host: dict[str, Any] | None = None,
     profiles: Any = (),
     revoked: Any = (),
+    key_passphrase_names: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Check and complete authorities, clients and, with a host, its sites.
 
     :param profiles: profiles of the user's own, that clients may have.
     :param revoked: what is to be revoked.
+    :param key_passphrase_names: authorities that a passphrase was given for.
     :param client_defaults: key_type, valid_days and renew_before_days of clients that an
         authority signs.
     :param host: what edge.mtls.host_info found there.
@@ -93,6 +101,7 @@ def complete(
     completed["authorities"] = complete_authorities(
         entries(authorities, options.AUTHORITY, "mtls_pki_authorities")
     )
+    check_passphrase_names(key_passphrase_names, completed["authorities"])
     completed["profiles"] = entries(profiles, options.PROFILE, "mtls_pki_profiles")
     completed["clients"] = complete_clients(
         entries(clients, CLIENT_SPEC, "mtls_pki_clients"),

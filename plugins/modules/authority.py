@@ -62,7 +62,8 @@ options:
   path_length:
     description:
       - How many authorities may stand below this one in a chain.
-      - Without it there is no limit.
+      - Without it there is no limit. Best so for a root, because GnuTLS counts the
+        cross-certificate of a roll-over, too (seen with 3.7).
       - An authority that exists without a limit is left so when 0 is asked for.
     type: int
   permitted_names:
@@ -75,7 +76,10 @@ options:
     elements: str
     default: []
   excluded_names:
-    description: The same, for names that nothing below this authority may have.
+    description:
+      - The same, for names that nothing below this authority may have.
+      - GnuTLS refuses everything below where a V(dirName) is excluded, and every alternative name
+        V(URI) where a V(URI) is (seen with 3.7).
     type: list
     elements: str
     default: []

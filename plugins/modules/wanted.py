@@ -48,6 +48,11 @@ options:
     description: The value of C(mtls_pki_revoked).
     type: raw
     default: []
+  key_passphrase_names:
+    description: The authorities that C(mtls_pki_key_passphrases) holds passphrases for.
+    type: list
+    elements: str
+    default: []
   sites:
     description: The value of C(mtls_gateway_sites), with O(host).
     type: raw

@@ -9,16 +9,19 @@ import shutil
 import socket
 import ssl
 import subprocess
+from datetime import timedelta
 
 import pytest
 from ansible_collections.edge.mtls.plugins.module_utils.pki.certificates import (
     Signer,
-    build_authority,
-    build_leaf,
+    build_certificate,
     certificate_from_pem,
     extent,
     to_pem,
     utc_now,
+)
+from ansible_collections.edge.mtls.plugins.module_utils.pki.extensions import (
+    authority_extensions,
 )
 from ansible_collections.edge.mtls.plugins.module_utils.pki.keys import (
     KEY_TYPES,
@@ -27,7 +30,13 @@ from ansible_collections.edge.mtls.plugins.module_utils.pki.keys import (
     key_to_pem,
 )
 from ansible_collections.edge.mtls.plugins.module_utils.pki.names import subject
-from ansible_collections.edge.mtls.tests.integration.pki_world import World, say
+from ansible_collections.edge.mtls.plugins.module_utils.pki.profiles import read_profiles
+from ansible_collections.edge.mtls.tests.integration.pki_world import (
+    plain_world,
+    rich_world,
+    say,
+    server,
+)
 
 TYPES = pytest.mark.parametrize("key_type", KEY_TYPES)
 VERSIONS = pytest.mark.parametrize(
@@ -37,7 +46,12 @@ VERSIONS = pytest.mark.parametrize(
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    return World(tmp_path_factory.getbasetemp() / "pki-world/store")
+    return plain_world(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory):
+    return rich_world(tmp_path_factory.getbasetemp())
 
 
 def server_context(world, server="servers/app", trust=None):
@@ -93,11 +107,11 @@ def test_a_server_of_every_key_type_is_believed(world, tmp_path, key_type, versi
     # The client's key serves for a server as well, which saves making another one.
     key, name = world.client(key_type.lower(), "key.pem"), f"of-{key_type.lower()}"
     request = say("openssl", "req", "-new", "-key", key, "-subj", "/CN=x")
-    world.keep(world.server(name, request=request))
+    world.keep(server(name, request=request))
     shutil.copy(world.leaf(f"servers/{name}", "fullchain.pem"), tmp_path)
     shutil.copy(key, tmp_path)
-    server = server_context(world, tmp_path)
-    shake_hands(server, client_context(world, "clients/direct"), version)
+    context = server_context(world, tmp_path)
+    shake_hands(context, client_context(world, "clients/direct"), version)
 
 
 @VERSIONS
@@ -106,6 +120,34 @@ def test_a_self_signed_client_that_is_trusted_itself_gets_in(world, name, versio
     server = server_context(world, trust=world.client(name))
     caller, _version = shake_hands(server, client_context(world, f"clients/{name}"), version)
     assert caller == ((("commonName", name),),)
+
+
+@VERSIONS
+@pytest.mark.parametrize(
+    ("server", "client"),
+    [
+        pytest.param("servers/app", "clients/person", id="every kind of name"),
+        pytest.param("servers/app", "clients/nightly", id="profile of our own"),
+        pytest.param("servers/app", "clients/edwards", id="Ed25519 below RSA"),
+        pytest.param("servers/walled", "clients/walled", id="every name constraint"),
+        pytest.param("peers/node", "peers/node", id="peers"),
+    ],
+)
+def test_both_sides_hang_on_a_line_of_authorities(rich, server, client, version):
+    trust = rich.authority("corp")
+    sides = server_context(rich, server, trust), client_context(rich, client, trust)
+    caller, _version = shake_hands(*sides, version)
+    assert caller[-1] == (("commonName", client.split("/")[1]),)
+
+
+def test_a_certificate_for_mail_gets_nobody_in(rich):
+    trust = rich.authority("corp")
+    sides = (
+        server_context(rich, "servers/app", trust),
+        client_context(rich, "clients/mail", trust),
+    )
+    with pytest.raises(ssl.SSLError, match="unsuitable certificate purpose"):
+        shake_hands(*sides, ssl.TLSVersion.TLSv1_2)
 
 
 @pytest.mark.parametrize(
@@ -122,19 +164,20 @@ def test_whoever_should_not_get_in_does_not(world, client, reason):
         shake_hands(server_context(world), client_context(world, client), ssl.TLSVersion.TLSv1_2)
 
 
+def build_client(key, signer):
+    """Make a client's certificate as the module would, but for whoever has stolen a key."""
+    extensions = read_profiles([])["client"].extensions_of([], False, "forged")
+    lifetime = extent(utc_now(), timedelta(days=9))
+    name = subject("admin", "forged")
+    return build_certificate(name, key.public_key(), signer, lifetime, extensions)
+
+
 def test_a_self_signed_client_cannot_vouch_for_another(world, tmp_path):
     """Trusting one self-signed client must not make an authority of it."""
     own = certificate_from_pem(world.client("own").read_bytes(), "own")
     own_key = key_from_pem(world.client("own", "key.pem").read_bytes(), "own")
     key = generate("P-256")
-    forged = build_leaf(
-        subject("admin", "forged"),
-        key.public_key(),
-        Signer(own_key, own),
-        extent(utc_now(), 9),
-        "client",
-        [],
-    )
+    forged = build_client(key, Signer(own_key, own))
     (tmp_path / "fullchain.pem").write_bytes(to_pem(forged) + to_pem(own))
     (tmp_path / "key.pem").write_bytes(key_to_pem(key))
     server = server_context(world, trust=world.client("own"))
@@ -149,13 +192,14 @@ def test_an_authority_without_room_below_cannot_make_another(world, tmp_path):
     services = certificate_from_pem(world.authority("services").read_bytes(), "services")
     stolen = key_from_pem(world.authority("services", "key.pem").read_bytes(), "services")
     keys = [generate("P-256"), generate("P-256")]
-    lifetime = extent(utc_now(), 9)
-    rogue = build_authority(
-        subject("Rogue CA", "x"), keys[0].public_key(), Signer(stolen, services), lifetime, None
+    rogue = build_certificate(
+        subject("Rogue CA", "rogue"),
+        keys[0].public_key(),
+        Signer(stolen, services),
+        extent(utc_now(), timedelta(days=9)),
+        authority_extensions(None, [], [], [], "rogue"),
     )
-    leaf = build_leaf(
-        subject("admin", "x"), keys[1].public_key(), Signer(keys[0], rogue), lifetime, "client", []
-    )
+    leaf = build_client(keys[1], Signer(keys[0], rogue))
     (tmp_path / "fullchain.pem").write_bytes(b"".join(map(to_pem, (leaf, rogue, services))))
     (tmp_path / "key.pem").write_bytes(key_to_pem(keys[1]))
     with pytest.raises(ssl.SSLError, match="path length constraint exceeded"):

@@ -90,6 +90,25 @@ def find_authority(store: Store, name: str) -> Authority | None:
 
     :raises MtlsError: a file of it is damaged, or was not issued from this store.
     """
+    while True:
+        before = _links(store, name)
+        found = _find(store, name)
+        # Another run may be rolling it over, and what was read be of two stages.
+        if _links(store, name) == before:
+            return found
+
+
+def _links(store: Store, name: str) -> list[str | None]:
+    found: list[str | None] = []
+    for role in ROLES:
+        try:
+            found.append(os.readlink(store.folder(role, name)))
+        except OSError:
+            found.append(None)
+    return found
+
+
+def _find(store: Store, name: str) -> Authority | None:
     current = _read(store, name, "authority")
     if current is None:
         return None

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from ..errors import MtlsError
 from .authorities import Authority, can_sign, find_authority, signer_for
 from .certificates import (
     CLOCK_SKEW,
@@ -85,6 +86,8 @@ def plan_crls(
             if can_sign(store, generation):
                 number = index.latest_crl(generation.key)
                 pem = files.get(number[3]) if number else None
+                if pem is None:
+                    _check_none_is_newer(store, generation, files, number[0] if number else 0)
                 reason = news.get(generation.key) or _reason(index, generation, pem, valid, now)
                 found.append(List(generation, reason, pem))
         plan[name] = found
@@ -104,6 +107,30 @@ def _files(store: Store, name: str) -> dict[str, bytes]:
         except ValueError:
             continue  # damaged, so it is made anew
     return found
+
+
+def _check_none_is_newer(
+    store: Store, authority: Authority, files: dict[str, bytes], number: int
+) -> None:
+    """Make sure that no list in the files would be replaced by one that knows less.
+
+    :raises MtlsError: one is newer than all that the index knows.
+    """
+    for pem in files.values():
+        crl = x509.load_pem_x509_crl(pem)
+        if crl_number(crl) > number and crl.is_signature_valid(authority.certificate.public_key()):
+            raise MtlsError(
+                f"{store.path / crl_files(authority.name)[0]} is newer than the index of the "
+                "store, which came back from a backup: complete it from the files "
+                "(ansible-playbook edge.mtls.rebuild_index), or what was revoked since would be "
+                "valid again"
+            )
+
+
+def crl_number(crl: Any) -> int:
+    """Return a CRL's number (RFC 5280, 5.2.3)."""
+    number: int = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    return number
 
 
 def split_crls(text: bytes) -> list[bytes]:

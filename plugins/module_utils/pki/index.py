@@ -128,8 +128,14 @@ class Row(NamedTuple):
         """Tell whether it is revoked or on hold."""
         return self.reason not in (None, RELEASED)
 
+    @property
+    def is_revoked_for_good(self) -> bool:
+        """Tell whether it is revoked, and can't be released any more."""
+        return self.reason not in (None, RELEASED, HOLD)
+
 
 RELEASED = "removeFromCRL"
+HOLD = "certificateHold"
 # 9999-12-31T23:59:59Z, when a certificate without end expires (RFC 5280, 4.1.2.5).
 END_OF_TIME = 253402300799
 

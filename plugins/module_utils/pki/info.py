@@ -11,8 +11,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from ..errors import MtlsError
-from .index import Row
-from .planning import HOLD
+from .index import HOLD, Row
 from .store import Store
 
 STATES = ["valid", "superseded", "hold", "revoked", "expired"]

@@ -65,12 +65,13 @@ PYTHON, with requests and with nothing else
 [no ca]    answer = requests.get("https://YOUR-SERVICE/", cert=mine)
     print(answer.status_code, answer.text)
 
-    import ssl, urllib.request
+    import http.client, ssl
 [ca]    context = ssl.create_default_context(cafile="ca.pem")
 [no ca]    context = ssl.create_default_context()
     context.load_cert_chain("fullchain.pem", "key.pem")
-    answer = urllib.request.urlopen("https://YOUR-SERVICE/", context=context)
-    print(answer.status, answer.read().decode())
+    service = http.client.HTTPSConnection("YOUR-SERVICE", context=context)
+    service.request("GET", "/")
+    print(service.getresponse().read().decode())
 
 GIT
     git config --global http.https://YOUR-SERVICE/.sslCert "$PWD/fullchain.pem"

@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
@@ -25,7 +24,9 @@ from .certificates import (
     to_pem,
 )
 from .index import Entry
+from .library import serialization, x509
 from .names import check_entry_name
+from .parallel import map_on_all_cores
 from .planning import ACTIONS, Item, Planner
 from .progress import Progress
 from .store import BATCH, CERTIFICATE, FOLDERS, FULLCHAIN, KEY, Issue, Store
@@ -184,19 +185,17 @@ def _issue(
     batch: list[tuple[Item, Issue]] = []
     written = time.monotonic()
 
-    def build(item: Item) -> tuple[Item, Issue]:
-        return item, _build(planner, item, signers.get(item.wanted.issuer), now)
+    def build(item: Item) -> tuple[bytes, Issue]:
+        return _build(planner, item, signers.get(item.wanted.issuer), now)
 
-    for item, issue in _on_all_cores(build, to_sign):
-        batch.append((item, issue))
+    for item, (der, issue) in _on_all_cores(build, to_sign):
+        batch.append((item, _with_certificate(issue, der)))
         progress.advance()
         if len(batch) >= BATCH or time.monotonic() - written > SECONDS_BETWEEN_WRITES:
             yield from _publish(store, batch, now)
             batch, written = [], time.monotonic()
     yield from _publish(store, batch, now)
-    for item, files in _on_all_cores(
-        lambda item: (item, _repack(store, planner, item, now)), to_pack
-    ):
+    for item, files in _on_all_cores(lambda item: _repack(store, planner, item, now), to_pack):
         # The passphrase that was made before the user gave one.
         outdated = [passphrase_file(item.wanted.name)] if item.wanted.pack_passphrase else []
         store.add(item.wanted.kind, item.wanted.name, files, outdated=outdated)
@@ -204,21 +203,23 @@ def _issue(
         yield item
 
 
-def _on_all_cores(function: Any, items: list[Item]) -> Iterator[Any]:
-    """Map, on all cores where that helps: RSA keys and packs, which leave Python's lock alone."""
+def _on_all_cores(function: Any, items: list[Item]) -> Iterator[tuple[Item, Any]]:
+    """Map, on all cores where that pays."""
     is_slow = any(
         item.wanted.packs or item.wanted.profile.key_type.startswith("RSA") for item in items
     )
     if not is_slow or len(items) == 1:
-        yield from map(function, items)
+        for item in items:
+            yield item, function(item)
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with ThreadPoolExecutor(cores) as pool:
-        try:
-            yield from pool.map(function, items)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    for position, result in map_on_all_cores(function, items):
+        yield items[position], result
+
+
+def _with_certificate(issue: Issue, der: bytes) -> Issue:
+    # The certificate itself can't be sent from one process to another.
+    certificate = x509.load_der_x509_certificate(der)
+    return replace(issue, entry=replace(issue.entry, certificate=certificate))
 
 
 def _publish(store: Store, batch: list[tuple[Item, Issue]], now: datetime) -> Iterator[Item]:
@@ -229,7 +230,10 @@ def _publish(store: Store, batch: list[tuple[Item, Issue]], now: datetime) -> It
         yield item
 
 
-def _build(planner: Planner, item: Item, signer: Signer | None, now: datetime) -> Issue:
+def _build(
+    planner: Planner, item: Item, signer: Signer | None, now: datetime
+) -> tuple[bytes, Issue]:
+    """Make a certificate and all that goes with it; the certificate itself as DER."""
     wanted = item.wanted
     authority = planner.authority(wanted)
     key = None if item.request is not None else planner.key_for(item)
@@ -255,8 +259,9 @@ def _build(planner: Planner, item: Item, signer: Signer | None, now: datetime) -
         secret |= set(made)
     issuer_key = keys.public_key_fingerprint(signer.key.public_key())
     specification = planner.specification(item, authority, issuer_key)
-    entry = Entry(wanted.kind, wanted.name, issuer_key, certificate, specification)
-    return Issue(entry, files, frozenset(secret))
+    entry = Entry(wanted.kind, wanted.name, issuer_key, None, specification)
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    return der, Issue(entry, files, frozenset(secret))
 
 
 def _packs(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from ..errors import MtlsError
@@ -322,7 +323,7 @@ def _chain_steps(store: Store, found: Authority, parent: Authority | None) -> li
         return []
     above = (parent.certificate, *parent.above)
     return [
-        ("chain changed", lambda generation=generation: rechain(store, generation, parent))
+        ("chain changed", partial(rechain, store, generation, parent))
         for generation in found.generations
         if (generation.above, generation.cross) != (above, parent.cross or generation.cross)
         and is_signed_by(generation.certificate, parent.certificate)

@@ -18,11 +18,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from xml.parsers.expat import ExpatError
 
 from ..errors import MtlsError
 from .certificates import certificate_fingerprint, not_before_of, to_pem
 from .instructions import howto
-from .keys import key_to_pem, key_type_of, public_key_fingerprint
+from .keys import POST_QUANTUM_KEY_TYPES, key_to_pem, key_type_of, public_key_fingerprint
 from .library import VERSION, UnsupportedAlgorithm, hashes, pkcs12, serialization
 
 # What each pack is made of: the name of the client, followed by this.
@@ -102,6 +103,25 @@ def needs_passphrase(packs: Collection[str]) -> bool:
     return not set(packs) <= {"truststore", "der"}
 
 
+def check_key_type(packs: Collection[str], key_type: str, where: str) -> None:
+    """Make sure that keys of a type can be packed here.
+
+    :raises MtlsError: this cryptography can't put them into a PKCS #12.
+    """
+    is_old = not hasattr(serialization.PrivateFormat, "PKCS12")  # before 38
+    if needs_passphrase(packs) and (
+        key_type in POST_QUANTUM_KEY_TYPES or (is_old and key_type == "Ed25519")
+    ):
+        raise _unpackable(key_type, where)
+
+
+def _unpackable(key_type: str, where: str) -> MtlsError:
+    return MtlsError(
+        f"{where}: cryptography {VERSION} can't pack a key of type {key_type} as PKCS #12; "
+        "take another key_type, or leave out all packs but truststore and der"
+    )
+
+
 def check_passphrase(passphrase: str | None, where: str) -> str:
     """Return a passphrase that every program reads alike.
 
@@ -162,6 +182,42 @@ def build_packs(
     return {file: files[file] for file in names}
 
 
+def pkcs12_in(name: str, file_name: str, content: bytes) -> bytes | None:
+    """Return the PKCS #12 with the key that a pack's file holds, or None for a pack without one.
+
+    Of a damaged file it is empty, so that it doesn't open.
+    """
+    member = f"{name}/{name}.p12"
+    try:
+        if file_name.endswith(".zip"):
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                return archive.read(member)
+        if file_name.endswith(".tar.gz"):
+            with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+                found = tar.extractfile(member)
+                return found.read() if found else b""
+        if file_name.endswith(".mobileconfig"):
+            payloads = plistlib.loads(content)["PayloadContent"]
+            return next(
+                each["PayloadContent"]
+                for each in payloads
+                if each["PayloadType"] == "com.apple.security.pkcs12"
+            )
+    except (
+        OSError,
+        EOFError,
+        LookupError,
+        StopIteration,
+        ValueError,
+        ExpatError,
+        zipfile.BadZipFile,
+        tarfile.TarError,
+    ):
+        return b""
+    is_truststore = file_name.endswith(ENDINGS["truststore"][0])
+    return content if file_name.endswith(".p12") and not is_truststore else None
+
+
 def opens_with(pack: bytes, passphrase: str, certificate: Any) -> bool:
     """Tell whether a PKCS #12 opens with a passphrase and holds a certificate with its key."""
     try:
@@ -214,11 +270,8 @@ def _pkcs12(
             encryption,
         )
     except TypeError as error:
-        raise MtlsError(
-            f"{credential.where}: cryptography {VERSION} can't pack a key of type "
-            f"{key_type_of(credential.key.public_key())} as PKCS #12; take another key_type, leave "
-            "out the packs with a PKCS #12, or update cryptography"
-        ) from error
+        key_type = key_type_of(credential.key.public_key())
+        raise _unpackable(key_type, credential.where) from error
     # cryptography makes the MAC with 1 or 2048 rounds, whatever it was asked for. Whoever guesses
     # would try the MAC, and the many rounds of the encryption would be for nothing.
     return _with_new_mac(pack, passphrase, rounds) if rounds > FEW_ROUNDS else pack
@@ -252,7 +305,7 @@ def _truststore(credential: Credential) -> bytes:
 def _with_new_mac(pack: bytes, passphrase: str, rounds: int) -> bytes:
     """Replace the MAC of a PKCS #12 by one of another passphrase and number of rounds.
 
-    Hash and salt stay: macOS imports no file whose salt is longer than these 8 bytes.
+    Hash and salt stay: macOS was seen to refuse files with a longer salt than these 8 bytes.
     """
     [(_whole, pfx)] = _elements(pack)
     [(version, _content), (signed, content_info), (_whole, mac_data)] = _elements(pfx)
@@ -354,7 +407,7 @@ def _folder(credential: Credential, packs: dict[str, bytes]) -> dict[str, bytes]
         curl += 'cacert = "ca.pem"\n'
     files.update({"curl.conf": curl.encode(), **packs})
     files["HOWTO.txt"] = howto(credential.name, credential.certificate, files).encode()
-    return dict(sorted(files.items()))
+    return files
 
 
 def _tar(name: str, files: dict[str, bytes], modified: datetime) -> bytes:

@@ -31,7 +31,7 @@ from .certificates import (
 )
 from .extensions import Extensions, Pointers, differences
 from .founding import REQUEST, check_constraints
-from .index import Index, Row
+from .index import HOLD, Index, Row
 from .keeping import pending_text
 from .names import rfc2253
 from .requests import dropped, read_request
@@ -39,7 +39,6 @@ from .store import BATCH, CERTIFICATE, FULLCHAIN, KEY, Store
 from .wanted_certificate import SELF, WantedCertificate
 
 ACTIONS = ("ok", "issue", "renew", "reissue", "pack", "revoked", "forget")
-HOLD = "certificateHold"
 COMPROMISED = "keyCompromise"
 # Part of each digest: raise it when the same wish comes to make another certificate.
 SPECIFICATION_VERSION = 1
@@ -110,8 +109,7 @@ class Planner:
         while batch := list(islice(entries, BATCH)):
             texts = [self._text(entry) for entry in batch]
             ders = [
-                b"" if text is None else self._der(entry, text)
-                for entry, text in zip(batch, texts)
+                b"" if text is None else self._der(entry, text) for entry, text in zip(batch, texts)
             ]
             digests = [hashlib.sha256(der).hexdigest() for der in ders]
             rows = self._index.find_all(digests) if self._index else {}
@@ -145,6 +143,8 @@ class Planner:
             if row.reason == HOLD or not wanted.reissue_revoked:
                 item.action = "revoked"
                 return
+            if row.reason == "keyCompromise" and item.request is not None:
+                self._check_new_key(item, row)
             item.reasons.append(f"revoked ({row.reason})")
         reasons = self._differences(item, authority, text)
         if reasons or item.reasons:
@@ -155,6 +155,13 @@ class Planner:
             item.reasons = [due, *item.reasons]
         if item.action == "ok":
             self._compare_packs(item)
+
+    def _check_new_key(self, item: Item, row: Row) -> None:
+        if keys.public_key_fingerprint(item.request.public_key()) == row.public_key:
+            raise MtlsError(
+                f"{item.wanted.where}: its key was revoked as compromised, and the request brings "
+                "the same key; make a new one where the request comes from"
+            )
 
     def _der(self, wanted: WantedCertificate, text: bytes) -> bytes:
         if text.startswith(PEM_BEGIN) and text.endswith(PEM_END):
@@ -295,15 +302,13 @@ class Planner:
             item.action, item.reasons = "pack", ["pack passphrase changed"]
 
     def _pack_opens(self, wanted: WantedCertificate) -> bool:
-        text = self._store.read(wanted.kind, wanted.name, CERTIFICATE)
+        text = self._store.read(wanted.kind, wanted.name, CERTIFICATE) or b""
+        certificate = certificate_from_pem(text, wanted.where)
         for name in packs.file_names(wanted.packs, wanted.name):
-            if not name.endswith(".p12") or name.endswith(".truststore.p12"):
-                continue
-            content = self._store.read(wanted.kind, wanted.name, name)
-            if text is None or content is None:
-                return False
-            certificate = certificate_from_pem(text, wanted.where)
-            return packs.opens_with(content, wanted.pack_passphrase or "", certificate)
+            content = self._store.read(wanted.kind, wanted.name, name) or b""
+            pack = packs.pkcs12_in(wanted.name, name, content)
+            if pack is not None:
+                return packs.opens_with(pack, wanted.pack_passphrase or "", certificate)
         return True
 
     def _check_may_sign(self, item: Item, authority: Authority) -> None:

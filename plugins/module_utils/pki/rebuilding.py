@@ -20,7 +20,7 @@ from .certificates import (
     is_signed_with,
     not_before_of,
 )
-from .crls import ALL, fingerprint, revoked_entries, split_crls, updates_of
+from .crls import ALL, crl_number, fingerprint, revoked_entries, split_crls, updates_of
 from .index import Entry, Index, Revocation
 from .library import x509
 from .store import CERTIFICATE, Store
@@ -141,12 +141,18 @@ def _missing_revocations(
         if str(path.relative_to(store.path)) == ALL:
             continue
         for text in split_crls(_read(path)):
-            crl = x509.load_pem_x509_crl(text)
+            try:
+                crl = x509.load_pem_x509_crl(text)
+            except ValueError:
+                raise MtlsError(
+                    f"{path} is damaged: bring it back, or take it away and with it what is only "
+                    "remembered there"
+                ) from None
             issuer_key = _signer_of_crl(files, crl)
             if issuer_key is None:
                 raise MtlsError(f"{path} was signed by none of the authorities in {store.path}")
             latest = index.latest_crl(issuer_key) if index else None
-            number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+            number = crl_number(crl)
             if latest is not None and latest[0] >= number:
                 continue
             # What was on hold may have been revoked for good since.

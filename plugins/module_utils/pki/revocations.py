@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import binascii
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -17,10 +18,9 @@ from ..errors import MtlsError
 from .authorities import check_clock, find_authority
 from .certificates import certificate_fingerprint, is_signed_by, serial_number_text
 from .crls import ALL, REASONS, List, crl_files, load_signers, make_crls, plan_crls
-from .index import RELEASED, Entry, Index, Revocation, Row, row_of
+from .index import HOLD, RELEASED, Entry, Index, Revocation, Row, row_of
 from .library import x509
 from .names import check_entry_name
-from .planning import HOLD
 from .profiles import lifetime
 from .store import FOLDERS, Store
 
@@ -209,12 +209,20 @@ def _check_agreement(wanted: WantedRevocation, other: WantedRevocation, row: Row
 
 
 def _is_complete(store: Store, lists: dict[str, list[List]]) -> bool:
-    """Tell whether the file of all CRLs is what it would be if it were written now."""
-    pems = [each.pem or b"" for entries in lists.values() for each in entries]
+    """Tell whether the copies of the CRLs are what they would be if they were written now."""
+    copies = {ALL: b"".join(each.pem or b"" for entries in lists.values() for each in entries)}
+    for name, entries in lists.items():
+        if entries and entries[0].pem:
+            base64 = b"".join(entries[0].pem.splitlines()[1:-1])
+            copies[crl_files(name)[1]] = binascii.a2b_base64(base64)
+    return all(_content(store, file_name) == content for file_name, content in copies.items())
+
+
+def _content(store: Store, file_name: str) -> bytes:
     try:
-        return (store.path / ALL).read_bytes() == b"".join(pems)
+        return (store.path / file_name).read_bytes()
     except OSError:
-        return not pems
+        return b""
 
 
 def _rows(

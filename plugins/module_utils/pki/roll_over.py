@@ -141,12 +141,15 @@ def _retire(store: Store, name: str, old: Authority, now: datetime) -> None:
 
 
 def live_leaves(store: Store, authority: Authority, now: datetime) -> list[Row]:
-    """Return what an authority signed that is valid, not revoked, and the last of its name."""
+    """Return what an authority signed that is valid, the last of its name, and not revoked.
+
+    What is on hold counts, because it may be released.
+    """
     with store.index() as index:
         rows = [
             row
             for row in index.signed_by(authority.key)
-            if not row.is_revoked
+            if not row.is_revoked_for_good
             and datetime.fromtimestamp(row.not_after, timezone.utc) >= now
             and row.public_key != row.issuer_key
         ]

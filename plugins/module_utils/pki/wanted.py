@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import MtlsError
@@ -177,6 +178,20 @@ def _defaults(client: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any
         if margin == [None, None]:
             found["renew_before_days"] = defaults["renew_before_days"]
     return found
+
+
+def check_passphrase_names(names: Sequence[str], authorities: list[dict[str, Any]]) -> None:
+    """Make sure that each passphrase is for an authority, or a key would lie there without one.
+
+    :raises MtlsError: one is for none that is known.
+    """
+    known = [authority["name"] for authority in authorities]
+    for name in names:
+        if name not in known:
+            raise MtlsError(
+                f"mtls_pki_key_passphrases: {name!r} is not one of mtls_pki_authorities "
+                f"({', '.join(known) or 'which is empty'})"
+            )
 
 
 def complete_revocations(

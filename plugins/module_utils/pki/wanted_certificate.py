@@ -157,6 +157,12 @@ def _check(wanted: WantedCertificate) -> None:
     for pack in wanted.packs:
         if pack not in packs.PACKS:
             raise MtlsError(f"{where}: pack {pack!r} is not one of {', '.join(packs.PACKS)}")
+    packs.check_key_type(wanted.packs, wanted.profile.key_type, where)
+    if "truststore" in wanted.packs and wanted.issuer == SELF:
+        raise MtlsError(
+            f"{where}: it is signed by itself, so a truststore has no authority to hold; leave "
+            "that pack out"
+        )
     if wanted.pack_passphrase is not None:
         if not packs.needs_passphrase(wanted.packs):
             raise MtlsError(f"{where}: pack_passphrases has one for it, and no pack takes one")

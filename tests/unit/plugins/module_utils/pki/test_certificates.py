@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
+from ansible_collections.edge.mtls.plugins.module_utils.pki import keys
 from ansible_collections.edge.mtls.plugins.module_utils.pki.certificates import (
     CLOCK_SKEW,
     Extent,
@@ -220,6 +221,8 @@ def test_a_leaf_without_alternative_names_has_no_such_extension():
 
 
 KEY_TYPES = ["P-256", "P-384", "P-521", "Ed25519", "RSA-2048"]
+if keys.mldsa is not None:
+    KEY_TYPES += ["ML-DSA-44", "ML-DSA-65"]
 
 
 @pytest.fixture(scope="module")
@@ -260,8 +263,10 @@ def test_the_hash_is_as_strong_as_the_key(self_signed, key_type, expected):
     assert isinstance(signature_hash(self_signed[key_type].public_key()), expected)
 
 
-def test_ed25519_brings_its_own_hash(self_signed):
-    assert self_signed["Ed25519"].signature_hash_algorithm is None
+@pytest.mark.parametrize("key_type", [each for each in KEY_TYPES if each[:2] in ("Ed", "ML")])
+def test_these_bring_their_own_hash(self_signed, key_type):
+    assert self_signed[key_type].signature_hash_algorithm is None
+    assert signature_hash(self_signed[key_type].public_key()) is None
 
 
 @pytest.mark.parametrize(

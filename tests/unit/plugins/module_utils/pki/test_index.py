@@ -179,8 +179,16 @@ def test_nothing_of_a_set_is_recorded_when_a_serial_number_is_taken(index):
     one = entry()
     record(index, one)
     with pytest.raises(MtlsError, match="can't be written: UNIQUE constraint failed"):
-        record(index, entry("other"), one)
+        record(index, entry("other"), Entry("client", "thief", ISSUER, one.certificate))
     assert index.of_name("client", "other") == []
+
+
+def test_what_a_killed_run_recorded_is_not_recorded_twice(index):
+    one = entry()
+    record(index, one)
+    record(index, one, entry("other"))
+    assert len(index.of_name("client", "client1")) == 1
+    assert len(index.of_name("client", "other")) == 1
 
 
 @pytest.mark.parametrize(

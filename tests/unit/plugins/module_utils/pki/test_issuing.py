@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
+from ansible_collections.edge.mtls.plugins.module_utils.pki import keys
 from ansible_collections.edge.mtls.plugins.module_utils.pki.certificates import not_before_of
 from ansible_collections.edge.mtls.plugins.module_utils.pki.store import Store
 from ansible_collections.edge.mtls.tests.unit.plugins.module_utils.pki.shared import (
@@ -21,6 +22,7 @@ from ansible_collections.edge.mtls.tests.unit.plugins.module_utils.pki.shared im
     keep_authority,
     none_of_the_set,
     outcome,
+    revoke,
     rows,
     tree,
     wanted,
@@ -197,3 +199,36 @@ def test_another_run_may_have_done_the_work_meanwhile(store, monkeypatch):
     result = keep(store, wanted())
     assert (outcome(result), result["changed"]) == (("ok", []), False)
     assert len(rows(store, "name")) == 2
+
+
+needs_mldsa = pytest.mark.skipif(keys.mldsa is None, reason="this cryptography is older than 49")
+
+
+@needs_mldsa
+@pytest.mark.parametrize("issuer_type", ["ML-DSA-65", "P-256"])
+@pytest.mark.parametrize("key_type", ["ML-DSA-44", "P-256"])
+def test_post_quantum_and_other_keys_sign_each_other(tmp_path, issuer_type, key_type):
+    store = Store(str(tmp_path / "store"))
+    keep_authority(store, key_type=issuer_type)
+    keep_authority(store, "low", issuer="root", key_type=key_type)
+    entry = wanted(issuer="low", key_type=key_type)
+    assert outcome(keep(store, entry)) == ("issue", ["missing"])
+    assert outcome(keep(store, entry)) == ("ok", [])
+    assert files_match(store)
+    assert revoke(store, {"name": "client1"})["changed"]
+    assert revoke(store, {"name": "client1"})["changed"] is False
+    for stage in ("prepare", "sign", "move"):
+        keep_authority(store, key_type=issuer_type, roll_over=stage)
+
+
+@pytest.mark.parametrize("key_type", keys.POST_QUANTUM_KEY_TYPES)
+def test_a_library_that_lacks_a_type_is_named_with_the_entry(store, monkeypatch, key_type):
+    monkeypatch.setattr(keys, "mldsa", None)
+    with pytest.raises(MtlsError, match=f"certificate 'client1': key_type {key_type} needs crypt"):
+        wanted(key_type=key_type)
+    with pytest.raises(
+        MtlsError, match=f"profile 'own': key_type {key_type} needs cryptography 49"
+    ):
+        wanted(profile="own", profiles=[{"name": "own", "key_type": key_type}])
+    with pytest.raises(MtlsError, match=f"authority 'low': key_type {key_type} needs cryptography"):
+        keep_authority(store, "low", key_type=key_type)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
 from ansible_collections.edge.mtls.plugins.module_utils.pki.certificates import is_signed_by
 from ansible_collections.edge.mtls.plugins.module_utils.pki.general_names import alternative_names
 from ansible_collections.edge.mtls.plugins.module_utils.pki.store import Store
@@ -20,6 +21,7 @@ from ansible_collections.edge.mtls.tests.unit.plugins.module_utils.pki.shared im
     new_key,
     outcome,
     request_for,
+    revoke,
     same_key,
     wanted,
 )
@@ -95,3 +97,69 @@ def test_a_renewed_request_keeps_its_key(store):
     keep(store, entry)
     result = keep(store, entry, now=NOW + 350 * DAY)
     assert outcome(result) == ("renew", ["expires in 15 days"])
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "dropped"),
+    [
+        pytest.param([], [], id="nothing"),
+        pytest.param(
+            [x509.SubjectAlternativeName([x509.DNSName("app.example.com")])], [], id="granted"
+        ),
+        pytest.param(
+            [x509.SubjectAlternativeName([x509.DNSName("bank.example"), x509.DNSName("*.a")])],
+            ["SAN DNS:*.a", "SAN DNS:bank.example"],
+            id="names",
+        ),
+        pytest.param(
+            [x509.BasicConstraints(ca=True, path_length=None)], ["basicConstraints"], id="to be CA"
+        ),
+        pytest.param(
+            [x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])], [], id="the same usage"
+        ),
+        pytest.param(
+            [x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING])],
+            ["extKeyUsage"],
+            id="another usage",
+        ),
+        pytest.param(
+            [x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")],
+            ["1.2.3.4"],
+            id="something unknown",
+        ),
+    ],
+)
+def test_what_a_request_asks_for_and_does_not_get_is_listed(store, asked_for, dropped):
+    entry = server(request_for(new_key(), "app.example.com", *asked_for))
+    [described] = keep(store, entry)["certificates"].values()
+    assert sorted(described["dropped"]) == dropped
+    [described] = keep(store, entry)["certificates"].values()
+    assert (described["action"], sorted(described["dropped"])) == ("ok", dropped)
+
+
+def test_another_subject_in_a_request_is_listed(store):
+    [described] = keep(store, server(request_for(new_key(), "evil")))["certificates"].values()
+    assert described["dropped"] == ["subject CN=evil"]
+
+
+def test_whoever_holds_the_key_is_given_the_certificate_itself(store):
+    keep_authority(store, "low", issuer="root")
+    entry = server(request_for(new_key()), issuer="low")
+    for _run in range(2):
+        [described] = keep(store, entry)["certificates"].values()
+        folder = store.folder("server", "app@web1")
+        assert described["certificate"] == (folder / "certificate.pem").read_text()
+        assert described["fullchain"] == (folder / "fullchain.pem").read_text()
+        assert described["fullchain"].count("BEGIN CERTIFICATE") == 2
+
+
+def test_a_key_that_was_compromised_gets_no_new_certificate(store):
+    entry = server(request_for(new_key()), reissue_revoked=True)
+    keep(store, entry)
+    revoke(store, {"name": "app@web1", "profile": "server", "reason": "keyCompromise"})
+    with pytest.raises(
+        MtlsError, match="server certificate 'app@web1': its key was revoked as comp"
+    ):
+        keep(store, entry)
+    another = server(request_for(new_key()), reissue_revoked=True)
+    assert outcome(keep(store, another))[0] == "reissue"

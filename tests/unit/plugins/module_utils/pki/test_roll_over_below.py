@@ -236,7 +236,7 @@ def forgotten(store):
     [
         pytest.param(reissued, False, id="superseded"),
         pytest.param(revoked, False, id="revoked"),
-        pytest.param(on_hold, False, id="on hold"),
+        pytest.param(on_hold, True, id="on hold"),
         pytest.param(forgotten, True, id="its files removed"),
     ],
 )

@@ -15,6 +15,7 @@ from ansible_collections.edge.mtls.plugins.module_utils.pki.options import (
     REVOCATION,
 )
 from ansible_collections.edge.mtls.plugins.module_utils.pki.wanted import (
+    check_passphrase_names,
     complete_authorities,
     complete_clients,
     complete_revocations,
@@ -362,3 +363,9 @@ def test_who_is_revoked_by_name_is_not_reissued_at_every_run(entry, is_refused):
             complete_revocations([entry], clients)
     else:
         assert complete_revocations([entry], clients) == [entry]
+
+
+def test_a_passphrase_for_no_authority_is_named():
+    check_passphrase_names(["root"], ROOT)
+    with pytest.raises(MtlsError, match=r"mtls_pki_key_passphrases: 'rooot' is not one of .*root"):
+        check_passphrase_names(["rooot"], ROOT)
