@@ -297,7 +297,8 @@ from ansible_collections.edge.mtls.plugins.module_utils.pki.library import (
     is_available,
     require_cryptography,
 )
-from ansible_collections.edge.mtls.plugins.module_utils.pki.store import Say, Store, say_nothing
+from ansible_collections.edge.mtls.plugins.module_utils.pki.messages import Say, say_nothing
+from ansible_collections.edge.mtls.plugins.module_utils.pki.store import Store
 from ansible_collections.edge.mtls.plugins.module_utils.pki.wanted_authority import WantedAuthority
 
 SECRET: dict[str, Any] = {"type": "str", "no_log": True}

@@ -330,11 +330,12 @@ from ansible_collections.edge.mtls.plugins.module_utils.pki.library import (
     is_available,
     require_cryptography,
 )
+from ansible_collections.edge.mtls.plugins.module_utils.pki.messages import Say, say_nothing
 from ansible_collections.edge.mtls.plugins.module_utils.pki.profiles import (
     profile_of,
     read_profiles,
 )
-from ansible_collections.edge.mtls.plugins.module_utils.pki.store import Say, Store, say_nothing
+from ansible_collections.edge.mtls.plugins.module_utils.pki.store import Store
 from ansible_collections.edge.mtls.plugins.module_utils.pki.wanted_certificate import read_wanted
 
 ARGUMENT_SPEC: dict[str, Any] = {

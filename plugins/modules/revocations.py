@@ -176,11 +176,12 @@ from ansible_collections.edge.mtls.plugins.module_utils.pki.library import (
     is_available,
     require_cryptography,
 )
+from ansible_collections.edge.mtls.plugins.module_utils.pki.messages import Say, say_nothing
 from ansible_collections.edge.mtls.plugins.module_utils.pki.revocations import (
     WantedRevocation,
     ensure_revocations,
 )
-from ansible_collections.edge.mtls.plugins.module_utils.pki.store import Say, Store, say_nothing
+from ansible_collections.edge.mtls.plugins.module_utils.pki.store import Store
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "store_path": {"type": "path", "required": True},

@@ -49,8 +49,9 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
 from ansible_collections.edge.mtls.plugins.module_utils.pki.library import require_cryptography
+from ansible_collections.edge.mtls.plugins.module_utils.pki.messages import Say, say_nothing
 from ansible_collections.edge.mtls.plugins.module_utils.pki.rebuilding import rebuild_index
-from ansible_collections.edge.mtls.plugins.module_utils.pki.store import Say, Store, say_nothing
+from ansible_collections.edge.mtls.plugins.module_utils.pki.store import Store
 
 ARGUMENT_SPEC: dict[str, Any] = {"store_path": {"type": "path", "required": True}}
 

@@ -95,8 +95,9 @@ def resign(
         certificate,
         parent,
         now,
-        key=store.read("authority", found.name, KEY),
+        key=store.read(found.role, found.name, KEY),
         crosses=parent.cross,
+        role=found.role,
     )
 
 

@@ -302,14 +302,21 @@ def _issuer_steps(
     parent: Authority | None,
     now: datetime,
 ) -> list[Step]:
-    issuer = parent.certificate if parent else found.certificate
-    if is_signed_by(found.certificate, issuer):
-        return []
     old = parent.predecessor if parent else None
-    if parent and old and is_signed_by(found.certificate, old.certificate):
-        if not parent.moves_leaves:
+    if parent and old:
+        # It may be in the middle of a roll-over itself, and all its generations are trusted.
+        of_old = [
+            each for each in found.generations if is_signed_by(each.certificate, old.certificate)
+        ]
+        if of_old and parent.moves_leaves:
+            return [
+                ("issuer rolled over", partial(resign, store, wanted, generation, parent, now))
+                for generation in of_old
+            ]
+        if found in of_old:
             return []
-        return [("issuer rolled over", lambda: resign(store, wanted, found, parent, now))]
+    if is_signed_by(found.certificate, parent.certificate if parent else found.certificate):
+        return []
     raise MtlsError(
         f"{wanted.where}: its issuer is {rfc2253(found.certificate.issuer)} and can't become "
         f"{wanted.issuer or 'itself'}; add an authority with another name under that issuer, and "

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import time
-from typing import Callable
+
+from .messages import Say
 
 # Short work says nothing.
 SECONDS_BETWEEN = 5
@@ -18,7 +19,7 @@ class Progress:
     :param say: takes a line such as ``1,200/10,000 issued, 850/s, 10 s left``.
     """
 
-    def __init__(self, total: int, verb: str, say: Callable[[str], None]) -> None:
+    def __init__(self, total: int, verb: str, say: Say) -> None:
         self._total, self._verb, self._say = total, verb, say
         self._done = 0
         self._started = self._said = time.monotonic()

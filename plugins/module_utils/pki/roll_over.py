@@ -17,7 +17,8 @@ from datetime import datetime, timezone
 from typing import Callable
 
 from ..errors import MtlsError
-from .authorities import Authority
+from .authorities import Authority, find_authority
+from .certificates import certificate_fingerprint
 from .founding import make
 from .index import Revocation, Row
 from .store import Store
@@ -153,7 +154,20 @@ def live_leaves(store: Store, authority: Authority, now: datetime) -> list[Row]:
             and datetime.fromtimestamp(row.not_after, timezone.utc) >= now
             and row.public_key != row.issuer_key
         ]
-        return [row for row in rows if index.of_name(row.kind, row.name)[-1] == row]
+        return [
+            row
+            for row in rows
+            if index.of_name(row.kind, row.name)[-1] == row or _stands(store, row)
+        ]
+
+
+def _stands(store: Store, row: Row) -> bool:
+    """Tell whether a certificate is one of an authority that is rolled over itself."""
+    found = find_authority(store, row.name) if row.kind == "authority" else None
+    return found is not None and any(
+        certificate_fingerprint(each.certificate) == row.fingerprint_sha256
+        for each in found.generations
+    )
 
 
 def superseded_leaves(store: Store, authority: Authority, now: datetime) -> int:

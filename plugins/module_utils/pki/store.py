@@ -18,12 +18,9 @@ files without an entry.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
-import socket
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +30,8 @@ from ..errors import MtlsError
 from .certificates import serial_number_text
 from .durability import sync_files, write_file
 from .index import Entry, Index
+from .locking import hold_lock, hold_lock_if_free
+from .messages import Say, say_nothing
 
 FOLDERS = {
     "authority": "authorities",
@@ -49,16 +48,8 @@ CERTIFICATE = "certificate.pem"
 FULLCHAIN = "fullchain.pem"
 KEY = "key.pem"
 LOCK_TIMEOUT_SECONDS = 300
-# After this long, a run that waits for another one says so.
-LOCK_PATIENCE_SECONDS = 2
 # So many are on their way to the disk at once: enough to share its costs, few enough to fit.
 BATCH = 500
-
-Say = Callable[[str], None]
-
-
-def say_nothing(_text: str) -> None:
-    """Take a message for the user where there is nobody to show it to."""
 
 
 @dataclass(frozen=True)
@@ -196,59 +187,12 @@ class Store:
         self.check_usable(may_lack_index)
         old_umask = os.umask(0o077)
         try:
-            lock = self._open_lock()
-            try:
-                self._wait_for(lock, timeout_seconds)
-                self._write_holder(lock)
+            with hold_lock(self.path, timeout_seconds, self.say):
                 self._write_gitignore()
                 self._clear_staging()
                 yield
-                os.ftruncate(lock, 0)
-            finally:
-                os.close(lock)
         finally:
             os.umask(old_umask)
-
-    def _open_lock(self) -> int:
-        try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise MtlsError(f"store_path {self.path} can't be made: {error.strerror}") from error
-
-    def _wait_for(self, lock: int, timeout_seconds: float) -> None:
-        started, told = time.monotonic(), False
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                waited = time.monotonic() - started
-            except OSError as error:
-                raise MtlsError(
-                    f"store_path {self.path} can't be locked: {error.strerror}; a shared folder "
-                    "must support locks (NFS does from version 3 on)"
-                ) from error
-            if waited > timeout_seconds:
-                raise MtlsError(
-                    f"another run has held the store {self.path} for {timeout_seconds:g} seconds"
-                    f"{_holder(lock)}: let it finish, then try again"
-                )
-            if waited > LOCK_PATIENCE_SECONDS and not told:
-                self.say(
-                    f"waiting for another run that holds the store {self.path}{_holder(lock)}, "
-                    f"at most {timeout_seconds:g} seconds"
-                )
-                told = True
-            time.sleep(0.05)
-
-    def _write_holder(self, lock: int) -> None:
-        # Only for the eyes of who waits. A full disk shall not stop a run that has nothing to do.
-        try:
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-        except OSError:
-            pass
 
     def _write_gitignore(self) -> None:
         path = self.path / ".gitignore"
@@ -273,14 +217,9 @@ class Store:
         """
         if not self._staging.exists():
             return
-        lock = self._open_lock()
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._clear_staging()
-        except OSError:
-            pass  # another run is at work, and it is its own
-        finally:
-            os.close(lock)
+        with hold_lock_if_free(self.path) as is_mine:
+            if is_mine:  # or it is the other run's, which is at work
+                self._clear_staging()
 
     def publish(self, issues: Sequence[Issue], issued_at: int) -> None:
         """Record new certificates, write their files, and make them the current ones.
@@ -502,11 +441,6 @@ def _read(path: str) -> bytes | None:
         return None
     except OSError as error:
         raise MtlsError(f"{path} can't be read: {error.strerror}") from error
-
-
-def _holder(lock: int) -> str:
-    text = os.pread(lock, 200, 0).decode(errors="replace")
-    return f" ({text})" if text else ""
 
 
 def _is_read_only(path: Path) -> bool:

@@ -13,7 +13,7 @@ import threading
 
 import pytest
 from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
-from ansible_collections.edge.mtls.plugins.module_utils.pki import store as store_module
+from ansible_collections.edge.mtls.plugins.module_utils.pki import locking
 from ansible_collections.edge.mtls.plugins.module_utils.pki.store import Store
 from ansible_collections.edge.mtls.tests.unit.plugins.module_utils.pki.shared import (
     keep,
@@ -44,7 +44,7 @@ def test_whoever_waits_in_vain_is_told_who_holds_it(store):
 
 
 def test_a_long_wait_is_said_once(store, said, monkeypatch):
-    monkeypatch.setattr(store_module, "LOCK_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(locking, "PATIENCE_SECONDS", 0.05)
     with store.locked(), pytest.raises(MtlsError), store.locked(timeout_seconds=0.4):
         pass
     assert said == [
@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be_locked_is_named(store, monkeypatch):
     def refuse(*_arguments):
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(store_module.fcntl, "flock", refuse)
+    monkeypatch.setattr(locking.fcntl, "flock", refuse)
     with pytest.raises(
         MtlsError, match="can't be locked: No locks available; a shared folder must"
     ):
