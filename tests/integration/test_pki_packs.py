@@ -441,7 +441,8 @@ def test_the_page_works_for_browsers_on_linux(folder, service, tmp_path):
     # NSS itself calls, believes the server, and shows the certificate.
     (tmp_path / "request").write_text("GET / HTTP/1.0\r\n\r\n")
     call = f"tstclnt -4 -h localhost -p {service.server_port} -d {database} -n {folder.name}"
-    said = say("sh", "-ec", f"{call} -A {tmp_path}/request", env=at_home(folder))
+    # exec, so that it is the call itself that ends when it takes too long.
+    said = say("sh", "-ec", f"exec {call} -A {tmp_path}/request", env=at_home(folder))
     assert f"hello {folder.name}" in said
 
 

@@ -8,10 +8,20 @@ from __future__ import annotations
 import random
 
 import pytest
-from ansible_collections.edge.mtls.tests.integration.pki_attack import Pki, assert_settled
+from ansible_collections.edge.mtls.tests.integration.pki_attack import (
+    Pki,
+    assert_settled,
+    memory_folder,
+)
 from ansible_collections.edge.mtls.tests.integration.pki_world import say
 
 STAGES = ["prepare", "sign", "move", "retire"]
+
+
+@pytest.fixture(scope="module")
+def memory():
+    with memory_folder() as folder:
+        yield folder
 
 
 def orders(number: int) -> list[list[str]]:
@@ -57,8 +67,8 @@ def keep(pki, stages):
 
 
 @pytest.mark.parametrize("order", orders(8), ids=lambda order: "".join(each[0] for each in order))
-def test_at_each_step_all_accept_who_is_a_step_ahead_or_behind(tmp_path, order):
-    pki, stages = Pki(tmp_path / "store"), dict.fromkeys(["root", "services"])
+def test_at_each_step_all_accept_who_is_a_step_ahead_or_behind(memory, order):
+    pki, stages = Pki(memory / "".join(order)), dict.fromkeys(["root", "services"])
     keep(pki, stages)
     before = Deployed(pki)
     for name in order:
@@ -68,6 +78,6 @@ def test_at_each_step_all_accept_who_is_a_step_ahead_or_behind(tmp_path, order):
         now = Deployed(pki)
         for site in (before, now):
             for shown in (before.shown, now.shown):
-                site.accepts(shown, tmp_path)
+                site.accepts(shown, memory)
         before = now
     assert_settled(pki.path)
