@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,11 +33,38 @@ def play(tmp_path):
             },
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 
     return run
+
+
+def test_long_work_says_how_far_it_is_and_short_work_says_nothing(play, tmp_path):
+    store = {"store_path": str(tmp_path / "store")}
+    # Some fifteen seconds of work for one core.
+    names = [f"client{number}" for number in range(30)]
+    cores = os.sched_getaffinity(0)
+    tasks = [
+        {"edge.mtls.authority": {**store, "name": "root", "common_name": "Root"}},
+        {
+            "edge.mtls.certificates": {
+                **store,
+                "certificates": [
+                    {"name": name, "issuer": "root", "key_type": "RSA-4096"} for name in names
+                ],
+            }
+        },
+    ]
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        said = play(*tasks).stdout
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert re.search(r"^\d+/30 issued, \d+(\.\d)?/s, \d+ s left$", said, re.MULTILINE), said
+    said = play(*tasks).stdout
+    assert "changed=0" in said
+    assert "issued" not in said
 
 
 @pytest.mark.parametrize(
