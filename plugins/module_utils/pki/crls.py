@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 
 from ..errors import MtlsError
@@ -26,6 +26,7 @@ from .certificates import (
     signature_hash,
 )
 from .index import Index
+from .instants import from_seconds
 from .library import serialization, x509
 from .store import Store
 
@@ -149,10 +150,10 @@ def _reason(
         return "its file is missing or another one"
     _number, this_update, next_update, _fingerprint = latest
     if now.timestamp() > next_update:
-        return f"lapsed on {_instant(next_update):%Y-%m-%d}"
-    life = min(valid, _instant(next_update) - _instant(this_update))
+        return f"lapsed on {from_seconds(next_update):%Y-%m-%d}"
+    life = min(valid, from_seconds(next_update) - from_seconds(this_update))
     if next_update - now.timestamp() < RENEWAL_SHARE * life.total_seconds():
-        return f"lapses on {_instant(next_update):%Y-%m-%d}"
+        return f"lapses on {from_seconds(next_update):%Y-%m-%d}"
     if next_update - this_update > valid.total_seconds() + 2 * CLOCK_SKEW.total_seconds():
         return f"is to live for {valid.days} days"
     has = {
@@ -160,7 +161,7 @@ def _reason(
         for entry in x509.load_pem_x509_crl(pem)
     }
     wants = {
-        (int(serial, 16), _instant(revoked_at), reason)
+        (int(serial, 16), from_seconds(revoked_at), reason)
         for serial, revoked_at, reason in entries(index, authority.key, this_update)
     }
     added, gone = wants - has, has - wants
@@ -241,7 +242,7 @@ def _sign(
         this_update, next_update = now - CLOCK_SKEW, now + valid
         if latest:
             # NSS takes no CRL that isn't later than the one it has.
-            this_update = max(this_update, min(now, _instant(latest[1] + 1)))
+            this_update = max(this_update, min(now, from_seconds(latest[1] + 1)))
         crl = _build(
             signer,
             number,
@@ -279,7 +280,7 @@ def _build(
         entry = (
             x509.RevokedCertificateBuilder()
             .serial_number(int(serial, 16))
-            .revocation_date(_instant(revoked_at))
+            .revocation_date(from_seconds(revoked_at))
         )
         # "unspecified" is said by saying nothing (RFC 5280, 5.3.1).
         if reason != "unspecified":
@@ -320,10 +321,6 @@ def revoked_entries(text: bytes) -> list[tuple[str, int, str]]:
 def fingerprint(crl: Any) -> str:
     """SHA-256 over a CRL's DER encoding, in lower-case hex."""
     return hashlib.sha256(crl.public_bytes(serialization.Encoding.DER)).hexdigest()
-
-
-def _instant(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, timezone.utc)
 
 
 def load_signers(

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 
 from ..errors import MtlsError
 from .index import HOLD, Row
+from .instants import iso_text
 from .store import Store
 
 STATES = ["valid", "superseded", "hold", "revoked", "expired"]
@@ -92,17 +93,13 @@ def _describe(
         "issuer_subject": row.issuer_subject,
         "serial_number": row.serial_number,
         "fingerprint_sha256": row.fingerprint_sha256,
-        "not_before": _text(row.not_before),
-        "not_after": _text(row.not_after),
+        "not_before": iso_text(row.not_before),
+        "not_after": iso_text(row.not_after),
         "days_left": round((row.not_after - now.timestamp()) / 86400),
     }
     if row.reason is not None and revoked_at is not None:
         # The last word, which for what was released is removeFromCRL.
         described.update(
-            revocation_reason=row.reason, revoked_at=_text(revoked_at), revoked_by=revoked_by
+            revocation_reason=row.reason, revoked_at=iso_text(revoked_at), revoked_by=revoked_by
         )
     return described
-
-
-def _text(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat()

@@ -9,8 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timezone
-from functools import lru_cache
+from datetime import datetime
 from typing import Any
 
 from ..errors import MtlsError
@@ -24,6 +23,7 @@ from .certificates import (
     to_pem,
 )
 from .index import Entry
+from .instants import iso_text
 from .library import serialization, x509
 from .names import check_entry_name
 from .parallel import map_on_all_cores
@@ -327,8 +327,8 @@ def _describe(store: Store, planner: Planner, item: Item, now: datetime) -> dict
         described.update(
             subject=row.subject,
             issuer_subject=row.issuer_subject,
-            not_before=_instant(row.not_before),
-            not_after=_instant(row.not_after),
+            not_before=iso_text(row.not_before),
+            not_after=iso_text(row.not_after),
             days_left=round((row.not_after - now.timestamp()) / 86400),
             serial_number=row.serial_number,
             fingerprint_sha256=row.fingerprint_sha256,
@@ -341,11 +341,6 @@ def _describe(store: Store, planner: Planner, item: Item, now: datetime) -> dict
                 text = store.read(wanted.kind, wanted.name, file_name)
                 described[option] = (text or b"").decode()
     return described
-
-
-@lru_cache(maxsize=1024)
-def _instant(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat()
 
 
 def _paths(store: Store, wanted: WantedCertificate) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -32,6 +32,7 @@ from .certificates import (
 from .extensions import Extensions, Pointers, differences
 from .founding import REQUEST, check_constraints
 from .index import HOLD, Index, Row
+from .instants import from_seconds
 from .keeping import pending_text
 from .names import rfc2253
 from .requests import dropped, read_request
@@ -178,7 +179,7 @@ class Planner:
         if item.row is not None:
             if item.row.not_after - self._timestamp >= margin.total_seconds():
                 return None
-            not_after = datetime.fromtimestamp(item.row.not_after, timezone.utc)
+            not_after = from_seconds(item.row.not_after)
         else:
             not_after = not_after_of(certificate_from_pem(text, item.wanted.where))
         if authority is not None:

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from .authorities import check_clock, find_authority
 from .certificates import certificate_fingerprint, is_signed_by, serial_number_text
 from .crls import ALL, REASONS, List, crl_files, load_signers, make_crls, plan_crls
 from .index import HOLD, RELEASED, Entry, Index, Revocation, Row, row_of
+from .instants import iso_text
 from .library import x509
 from .names import check_entry_name
 from .profiles import lifetime
@@ -341,13 +342,9 @@ def _describe_crls(store: Store, plan: _Plan, now: datetime) -> dict[str, dict[s
                 number, this_update, next_update, _fingerprint = latest
                 described[name].update(
                     crl_number=number,
-                    this_update=_text(this_update),
-                    next_update=_text(next_update),
+                    this_update=iso_text(this_update),
+                    next_update=iso_text(next_update),
                     days_left=round((next_update - now.timestamp()) / 86400),
                     revoked=len(index.revocations(lists[0].authority.key)),
                 )
     return described
-
-
-def _text(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat()

@@ -13,7 +13,7 @@ The name and the subject stay, so nothing that names the authority has to change
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Callable
 
 from ..errors import MtlsError
@@ -21,6 +21,7 @@ from .authorities import Authority, find_authority
 from .certificates import certificate_fingerprint
 from .founding import make
 from .index import Revocation, Row
+from .instants import from_seconds
 from .store import Store
 from .wanted_authority import WantedAuthority
 
@@ -151,7 +152,7 @@ def live_leaves(store: Store, authority: Authority, now: datetime) -> list[Row]:
             row
             for row in index.signed_by(authority.key)
             if not row.is_revoked_for_good
-            and datetime.fromtimestamp(row.not_after, timezone.utc) >= now
+            and from_seconds(row.not_after) >= now
             and row.public_key != row.issuer_key
         ]
         return [
@@ -176,8 +177,6 @@ def superseded_leaves(store: Store, authority: Authority, now: datetime) -> int:
         valid = [
             row
             for row in index.signed_by(authority.key)
-            if not row.is_revoked
-            and datetime.fromtimestamp(row.not_after, timezone.utc) >= now
-            and row.kind != "authority"
+            if not row.is_revoked and from_seconds(row.not_after) >= now and row.kind != "authority"
         ]
     return len(valid)
