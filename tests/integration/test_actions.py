@@ -113,7 +113,7 @@ ROOT = [{"name": "root"}]
     [
         pytest.param(
             {"authorities": "root", "clients": []},
-            "mtls_pki_authorities must be a list of entries, each with a name",
+            "mtls_pki_authorities must be a list of entries",
             id="no list",
         ),
         pytest.param(

@@ -221,7 +221,7 @@ def work_for_ever(store, elsewhere, turn, at_work):
     else:
         at_work[0] = WORK.index(Worker.settle)
         worker.settle()
-    for number in itertools.count(turn):
+    for number in itertools.count(turn // CORES):
         at_work[0] = number % NOTHING
         WORK[at_work[0]](worker)
 
@@ -234,7 +234,7 @@ def kill_at_any_instant(folder, turns):
     for count, turn in enumerate(turns):
         store, at_work[0] = folder / f"store{count // KILLS_OF_A_STORE}", NOTHING
         kill_after(
-            chance.uniform(0, chance.choice([0.01, 0.06])),
+            chance.uniform(0, chance.choice([0.02, 0.06])),
             *(work_for_ever, store, elsewhere, turn, at_work),
             is_ready=lambda: at_work[0] != NOTHING,
         )

@@ -15,11 +15,13 @@ from . import keys
 from .authorities import Authority
 from .certificates import (
     basic_constraints_of,
+    certificate_fingerprint,
     certificate_from_pem,
     is_signed_by,
     key_type_in,
     not_after_of,
     not_before_of,
+    serial_number_text,
 )
 from .founding import publish
 from .library import UnsupportedAlgorithm, x509
@@ -52,6 +54,7 @@ def read_brought(
         certificate_text, f"{wanted.where}: certificate_path {wanted.certificate_path}"
     )
     _check(wanted, certificate, parent, now)
+    _check_serial_number(store, wanted, certificate, parent)
     return Brought(certificate, _key(store, wanted, certificate))
 
 
@@ -115,6 +118,25 @@ def _check(
             else f"{where} is not a root but was signed by {signed_by}; adopt that authority first "
             "(its certificate alone will do), and name it as the issuer of this one"
         )
+
+
+def _check_serial_number(
+    store: Store, wanted: WantedAuthority, certificate: Any, parent: Authority | None
+) -> None:
+    issuer = parent.certificate if parent else certificate
+    issuer_key = keys.public_key_fingerprint(issuer.public_key())
+    if not store.exists:
+        return
+    with store.index() as index:
+        for row in index.of_serial_number(serial_number_text(certificate)):
+            if row.issuer_key == issuer_key and row.fingerprint_sha256 != certificate_fingerprint(
+                certificate
+            ):
+                raise MtlsError(
+                    f"{wanted.where}: certificate_path {wanted.certificate_path} has the serial "
+                    f"number of {row.kind} {row.name}'s certificate by the same issuer, which "
+                    "RFC 5280 forbids; have it issued with one of its own"
+                )
 
 
 def _may_sign_certificates(certificate: Any) -> bool:

@@ -39,6 +39,7 @@ from ansible_collections.edge.mtls.tests.unit.plugins.module_utils.pki.shared im
     wanted,
 )
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed448
 
 SECRET, OTHER = "nobody reads this", "nor this one"
@@ -281,3 +282,22 @@ def test_a_copy_of_another_store_can_be_adopted(store, tmp_path):
     shutil.rmtree(other.path)
     assert done["subject"] == "CN=root CA,O=Example"
     assert adopt(store, **given)["changed"] is False
+
+
+def test_a_serial_number_that_is_taken_is_named(store, corporate):
+    adopt(store, **corporate.with_key())
+    first = corporate.certificate
+    again = (
+        x509.CertificateBuilder()
+        .subject_name(first.subject)
+        .issuer_name(first.issuer)
+        .public_key(first.public_key())
+        .serial_number(first.serial_number)
+        .not_valid_before(first.not_valid_before_utc)
+        .not_valid_after(first.not_valid_after_utc + DAY)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(corporate.key, hashes.SHA256())
+    )
+    corporate.certificate_path.write_bytes(to_pem(again))
+    with pytest.raises(MtlsError, match="has the serial number of authority corporate's"):
+        adopt(store, **corporate.with_key())
