@@ -241,7 +241,7 @@ ROUND_IT = [
         {"certificates": [{"name": "c1"}]},
         "state is present but all of the following are missing: issuer found in certificates",
     ),
-    ({"certificates": [{"name": None, "issuer": "root"}]}, "client certificate '"),
+    ({"certificates": [{"name": "", "issuer": "root"}]}, "client certificate '"),
     ({"certificates": [None]}, "in the sub parameter field 'certificates' must be a list"),
     ({"certificates": [entry("c1")] * 2}, OURS[:-2] + " is asked for twice"),
     (
