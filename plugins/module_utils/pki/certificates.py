@@ -143,10 +143,14 @@ def is_signed_by(certificate: Any, issuer: Any) -> bool:
 
 
 def is_signed_with(certificate: Any, key: Any) -> bool:
-    """Check a certificate's signature with a public key."""
+    """Check the signature of a certificate or CRL with a public key."""
     if (certificate.signature_hash_algorithm is None) != _hashes_itself(key):
         return False  # only these sign without a hash, so another kind of key made this
-    arguments: list[Any] = [certificate.signature, certificate.tbs_certificate_bytes]
+    if hasattr(certificate, "tbs_certificate_bytes"):
+        signed = certificate.tbs_certificate_bytes
+    else:
+        signed = certificate.tbs_certlist_bytes
+    arguments: list[Any] = [certificate.signature, signed]
     if isinstance(key, rsa.RSAPublicKey):
         arguments += [padding.PKCS1v15(), certificate.signature_hash_algorithm]
     elif isinstance(key, ec.EllipticCurvePublicKey):

@@ -23,6 +23,7 @@ from .certificates import (
     authority_key_identifier,
     hex_number,
     instant_of,
+    is_signed_with,
     signature_hash,
 )
 from .index import Index
@@ -119,7 +120,7 @@ def _check_none_is_newer(
     """
     for pem in files.values():
         crl = x509.load_pem_x509_crl(pem)
-        if crl_number(crl) > number and crl.is_signature_valid(authority.certificate.public_key()):
+        if crl_number(crl) > number and is_signed_with(crl, authority.certificate.public_key()):
             raise MtlsError(
                 f"{store.path / crl_files(authority.name)[0]} is newer than the index of the "
                 "store, which came back from a backup: complete it from the files "

@@ -87,10 +87,13 @@ class _Files:
 def _certificates(folder: Path) -> list[Any]:
     certificates = [certificate_from_pem(_read(folder / CERTIFICATE), str(folder / CERTIFICATE))]
     if (folder / CROSS).exists():
-        own = certificates[0].public_key()
+        # Not by ==, which public keys have from cryptography 40 on.
+        own = keys.public_key_fingerprint(certificates[0].public_key())
         crosses = certificates_from_pem(_read(folder / CROSS), str(folder / CROSS))
         # The cross-certificates of those above it are among the files of those.
-        certificates = [each for each in crosses if each.public_key() == own] + certificates
+        certificates = [
+            each for each in crosses if keys.public_key_fingerprint(each.public_key()) == own
+        ] + certificates
     return certificates
 
 
@@ -173,6 +176,6 @@ def _missing_revocations(
 
 def _signer_of_crl(files: _Files, crl: Any) -> str | None:
     for name, key in files.signers:
-        if name == crl.issuer and crl.is_signature_valid(key):
+        if name == crl.issuer and is_signed_with(crl, key):
             return keys.public_key_fingerprint(key)
     return None

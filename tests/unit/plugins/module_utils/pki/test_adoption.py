@@ -12,6 +12,7 @@ from ansible_collections.edge.mtls.plugins.module_utils.errors import MtlsError
 from ansible_collections.edge.mtls.plugins.module_utils.pki import keys
 from ansible_collections.edge.mtls.plugins.module_utils.pki.certificates import (
     certificates_from_pem,
+    instant_of,
     is_signed_by,
     to_pem,
 )
@@ -293,8 +294,8 @@ def test_a_serial_number_that_is_taken_is_named(store, corporate):
         .issuer_name(first.issuer)
         .public_key(first.public_key())
         .serial_number(first.serial_number)
-        .not_valid_before(first.not_valid_before_utc)
-        .not_valid_after(first.not_valid_after_utc + DAY)
+        .not_valid_before(instant_of(first, "not_valid_before"))
+        .not_valid_after(instant_of(first, "not_valid_after") + DAY)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(corporate.key, hashes.SHA256())
     )

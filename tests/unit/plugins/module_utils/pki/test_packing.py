@@ -22,7 +22,15 @@ from ansible_collections.edge.mtls.tests.unit.plugins.module_utils.pki.shared im
     tree,
     wanted,
 )
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
+
+LEGACY = pytest.mark.skipif(
+    not hasattr(serialization.PrivateFormat, "PKCS12"), reason="cryptography before 38"
+)
+TRUSTSTORE = pytest.mark.skipif(
+    not hasattr(pkcs12, "serialize_java_truststore"), reason="cryptography before 45"
+)
 
 
 @pytest.fixture
@@ -149,7 +157,15 @@ def test_a_pack_opens_with_the_passphrase_that_is_wanted_now(store, first, then,
     assert not any(secret in str(result) for secret in (SECRET, OTHER))
 
 
-@pytest.mark.parametrize("pack", ["pkcs12_legacy", "tar", "zip", "mobileconfig"])
+@pytest.mark.parametrize(
+    "pack",
+    [
+        pytest.param("pkcs12_legacy", marks=LEGACY),
+        "tar",
+        "zip",
+        pytest.param("mobileconfig", marks=LEGACY),
+    ],
+)
 @pytest.mark.parametrize("name", ["client1", "a.b"])
 def test_another_passphrase_is_noticed_in_every_kind_of_pack(store, name, pack):
     keep(store, wanted(name, packs=[pack], pack_passphrase=SECRET))
@@ -159,7 +175,7 @@ def test_another_passphrase_is_noticed_in_every_kind_of_pack(store, name, pack):
     assert outcome(keep(store, changed)) == ("ok", [])
 
 
-@pytest.mark.parametrize("pack", ["tar", "zip", "mobileconfig"])
+@pytest.mark.parametrize("pack", ["tar", "zip", pytest.param("mobileconfig", marks=LEGACY)])
 def test_a_damaged_pack_is_made_anew_where_its_passphrase_is_known(store, pack):
     entry = wanted(packs=[pack], pack_passphrase=SECRET)
     [path] = keep(store, entry)["certificates"]["client/client1"]["pack_paths"][:1]
@@ -173,9 +189,9 @@ def test_a_damaged_pack_is_made_anew_where_its_passphrase_is_known(store, pack):
     ("packs", "needs"),
     [
         pytest.param(["der"], False, id="der"),
-        pytest.param(["truststore"], False, id="truststore"),
+        pytest.param(["truststore"], False, id="truststore", marks=TRUSTSTORE),
         pytest.param(["zip"], True, id="zip"),
-        pytest.param(["mobileconfig"], True, id="mobileconfig"),
+        pytest.param(["mobileconfig"], True, id="mobileconfig", marks=LEGACY),
     ],
 )
 def test_a_passphrase_is_made_only_for_what_takes_one(store, packs, needs):
