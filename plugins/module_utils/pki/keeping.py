@@ -201,7 +201,7 @@ def _further_steps(
         steps += _adoption_steps(store, wanted, found, parent, now)
     else:
         _check_unchanged(wanted, found)
-        if not steps and not_after_of(found.certificate) <= now and wanted.roll_over is None:
+        if not_after_of(found.certificate) <= now and wanted.roll_over is None:
             raise MtlsError(
                 f"{wanted.where}: it expired on {not_after_of(found.certificate):%Y-%m-%d} (this "
                 f"machine's clock says {now:%Y-%m-%d}); roll it over: set roll_over: prepare on "
